@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 
 import config
 from errors import CANNOT_CREATE, SOFTWARE, UNAVAILABLE, USAGE, Refused
@@ -18,6 +19,8 @@ from supervisor import GRACE_S, write_atomically
 SUPERVISOR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "supervisor.py")
 PORTS = ("rest.port", "jobmanager.rpc.port")
 PORT_ATTEMPTS = 5
+# Tells our JobManager from another that won the race for the port.
+CLUSTER_ID = "spillway.cluster.id"
 TERMINATION = {signal.SIGINT, signal.SIGTERM}
 # What Flink and Netty say when somebody else took a port first.
 BIND_FAILURES = ("BindException", "Could not start rest endpoint on any port", "Address already in use")
@@ -42,7 +45,7 @@ def running(directory: str) -> list:
 def require(directory: str) -> dict:
     """The state of a cluster that runs, or a refusal."""
     if not running(directory):
-        raise Refused(UNAVAILABLE, f"no cluster runs in {directory}: flink-cluster.sh start --dir {directory} starts one")
+        raise Refused(UNAVAILABLE, f"no cluster runs in {directory}: start one with flink-cluster.sh start")
     return state(directory)
 
 
@@ -61,7 +64,7 @@ def start(arguments) -> dict:
     for _ in range(PORT_ATTEMPTS):
         for log in glob.glob(os.path.join(directory, "log", "*")):
             os.remove(log)
-        settings = {**config.defaults(directory, arguments.slots, *free_ports(2)), **chosen}
+        settings = {**config.defaults(directory, arguments.slots, *free_ports(2)), **chosen, CLUSTER_ID: uuid.uuid4().hex}
         write_plan(directory, settings, arguments)
         # No signal may fall between the supervisor's start and the try that stops it again. It inherits the blocked
         # signals, which suits it: it waits for them by itself.
@@ -118,9 +121,8 @@ def launch(directory: str) -> subprocess.Popen:
 
 def wait_until_ready(directory: str, settings: dict, supervisor: subprocess.Popen, arguments) -> bool:
     """Waits for all TaskManagers; False if a port was taken by somebody else meanwhile."""
-    url = f"http://{settings['rest.address']}:{settings['rest.port']}/overview"
     deadline = time.monotonic() + arguments.timeout
-    while registered_taskmanagers(url) < arguments.taskmanagers:
+    while registered_taskmanagers(settings) < arguments.taskmanagers:
         ended = supervisor.poll() is not None
         if ended and any(text in last_lines(directory, "jobmanager.log", 400) for text in BIND_FAILURES):
             return False
@@ -134,13 +136,17 @@ def wait_until_ready(directory: str, settings: dict, supervisor: subprocess.Pope
     return True
 
 
-def registered_taskmanagers(url: str) -> int:
-    """How many TaskManagers the JobManager knows; -1 while it does not answer."""
+def registered_taskmanagers(settings: dict) -> int:
+    """How many TaskManagers our JobManager knows; -1 while it does not answer, or another cluster does."""
+    url = f"http://{settings['rest.address']}:{settings['rest.port']}"
     try:
-        with NO_PROXY.open(url, timeout=2) as answer:
-            return json.load(answer).get("taskmanagers", -1)
+        with NO_PROXY.open(f"{url}/overview", timeout=2) as answer:
+            count = json.load(answer).get("taskmanagers", -1)
+        with NO_PROXY.open(f"{url}/jobmanager/config", timeout=2) as answer:
+            ours = {"key": CLUSTER_ID, "value": settings[CLUSTER_ID]} in json.load(answer)
     except (OSError, ValueError):
         return -1
+    return count if ours else -1
 
 
 def last_lines(directory: str, name: str, count: int) -> str:
