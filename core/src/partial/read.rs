@@ -1,0 +1,178 @@
+//! Reading partials, a chunk of rows at a time.
+
+use bytes::Bytes;
+use parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
+use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::file::reader::{FileReader, RowGroupReader};
+use parquet::file::serialized_reader::SerializedFileReader;
+
+use super::{BATCH_METADATA, PartialError, WINDOWS_METADATA, WORKLOAD_METADATA, schema};
+use crate::ids::BatchId;
+use crate::receipt::WindowCount;
+use crate::row::Row;
+use crate::workload::{self, WorkloadKind};
+
+/// Rows that are decoded at once: bounds the memory besides the file itself.
+const CHUNK_ROWS: usize = 8192;
+
+/// Reads the rows of a partial in their order.
+pub struct PartialReader {
+    file: SerializedFileReader<Bytes>,
+    batch: BatchId,
+    workload: WorkloadKind,
+    windows: Vec<WindowCount>,
+    next_row_group: usize,
+    columns: Option<Columns>,
+    chunk: Chunk,
+}
+
+struct Columns {
+    window_starts: ColumnReaderImpl<Int64Type>,
+    keys: ColumnReaderImpl<ByteArrayType>,
+    measures: Vec<ColumnReaderImpl<Int64Type>>,
+}
+
+#[derive(Default)]
+struct Chunk {
+    next: usize,
+    window_starts: Vec<i64>,
+    keys: Vec<ByteArray>,
+    measures: Vec<Vec<i64>>,
+    row: Vec<i64>,
+}
+
+impl PartialReader {
+    /// Opens a partial: reads its metadata and checks that its columns are those of its workload.
+    pub fn open(content: Bytes) -> Result<Self, PartialError> {
+        let file = SerializedFileReader::new(content)?;
+        let metadata = file.metadata().file_metadata();
+        let value = |key| {
+            let pairs = metadata.key_value_metadata().map_or(&[][..], Vec::as_slice);
+            let pair = pairs.iter().find(|pair| pair.key == key);
+            pair.and_then(|pair| pair.value.as_deref())
+                .ok_or(PartialError::NoMetadata(key))
+        };
+        let batch = value(BATCH_METADATA)?.parse()?;
+        let name = value(WORKLOAD_METADATA)?;
+        let workload =
+            workload::by_name(name).ok_or_else(|| PartialError::UnknownWorkload(name.into()))?;
+        let windows = serde_json::from_str(value(WINDOWS_METADATA)?)?;
+        if metadata.schema().get_fields() != schema(workload)?.get_fields() {
+            return Err(PartialError::Schema(workload.name()));
+        }
+        let measures = workload.measures().len();
+        Ok(Self {
+            file,
+            batch,
+            workload,
+            windows,
+            next_row_group: 0,
+            columns: None,
+            chunk: Chunk {
+                measures: vec![Vec::new(); measures],
+                row: vec![0; measures],
+                ..Chunk::default()
+            },
+        })
+    }
+
+    /// The batch that it was made from.
+    pub fn batch(&self) -> BatchId {
+        self.batch
+    }
+
+    /// What was computed.
+    pub fn workload(&self) -> WorkloadKind {
+        self.workload
+    }
+
+    /// Records per window, as in the receipt.
+    pub fn windows(&self) -> &[WindowCount] {
+        &self.windows
+    }
+
+    /// The next row, or `None` at the end.
+    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, PartialError> {
+        while self.chunk.next == self.chunk.window_starts.len() {
+            if !self.next_chunk()? {
+                return Ok(None);
+            }
+        }
+        let chunk = &mut self.chunk;
+        let index = chunk.next;
+        chunk.next += 1;
+        for (value, column) in chunk.row.iter_mut().zip(&chunk.measures) {
+            *value = column[index];
+        }
+        Ok(Some(Row {
+            window_start_ms: chunk.window_starts[index],
+            key: chunk.keys[index].data(),
+            measures: &chunk.row,
+        }))
+    }
+
+    fn next_chunk(&mut self) -> Result<bool, PartialError> {
+        self.chunk.clear();
+        let columns = match &mut self.columns {
+            Some(columns) => columns,
+            None if self.next_row_group == self.file.num_row_groups() => return Ok(false),
+            none => {
+                let rows = self.file.get_row_group(self.next_row_group)?;
+                self.next_row_group += 1;
+                none.insert(Columns::of(&*rows, self.workload.measures().len())?)
+            }
+        };
+        let rows = self.chunk.fill(columns)?;
+        if rows == 0 {
+            self.columns = None;
+        }
+        Ok(true)
+    }
+}
+
+impl Columns {
+    fn of(rows: &dyn RowGroupReader, measures: usize) -> Result<Self, PartialError> {
+        let integers = |index| {
+            rows.get_column_reader(index)
+                .map(get_typed_column_reader::<Int64Type>)
+        };
+        Ok(Self {
+            window_starts: integers(0)?,
+            keys: get_typed_column_reader(rows.get_column_reader(1)?),
+            measures: (2..2 + measures).map(integers).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl Chunk {
+    fn clear(&mut self) {
+        self.next = 0;
+        self.window_starts.clear();
+        self.keys.clear();
+        self.measures.iter_mut().for_each(Vec::clear);
+    }
+
+    fn fill(&mut self, columns: &mut Columns) -> Result<usize, PartialError> {
+        let rows = read_integers(&mut columns.window_starts, &mut self.window_starts)?;
+        let (keys, _, _) = columns
+            .keys
+            .read_records(CHUNK_ROWS, None, None, &mut self.keys)?;
+        let mut even = keys == rows;
+        for (column, values) in columns.measures.iter_mut().zip(&mut self.measures) {
+            even &= read_integers(column, values)? == rows;
+        }
+        if even {
+            Ok(rows)
+        } else {
+            Err(PartialError::Ragged)
+        }
+    }
+}
+
+fn read_integers(
+    column: &mut ColumnReaderImpl<Int64Type>,
+    values: &mut Vec<i64>,
+) -> Result<usize, PartialError> {
+    let (records, _, _) = column.read_records(CHUNK_ROWS, None, None, values)?;
+    Ok(records)
+}
