@@ -131,6 +131,11 @@ pub struct AttemptId(u64);
 
 impl AttemptId {
     const DIGITS: usize = 16;
+
+    /// The digits as a number.
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
 }
 
 impl FromStr for AttemptId {

@@ -1,7 +1,9 @@
 //! Workloads: what is computed from records, in both lanes.
 
+mod key;
 mod wordcount;
 
+pub use key::Key;
 pub use wordcount::Wordcount;
 
 /// How two values of a measure become one. All of them are commutative and associative, so the
@@ -58,7 +60,7 @@ pub trait Workload {
 
     /// Calls `emit` with the key and the measures of each row that the record gives. A record
     /// that turns out [`Malformed`](Outcome::Malformed) must not have emitted any.
-    fn process(&mut self, record: &[u8], emit: impl FnMut(&[u8], &[i64])) -> Outcome;
+    fn process(&mut self, record: &[u8], emit: impl FnMut(Key<'_>, &[i64])) -> Outcome;
 }
 
 /// The workloads that exist.
