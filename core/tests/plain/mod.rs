@@ -1,6 +1,10 @@
 //! The definitions, as plainly as they can be put: what the quick implementations are held against.
 
-#![allow(dead_code, unreachable_pub, reason = "shared: each user needs a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared: each user needs a part of it"
+)]
 
 use std::collections::BTreeMap;
 
