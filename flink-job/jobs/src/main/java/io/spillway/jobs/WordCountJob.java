@@ -1,0 +1,140 @@
+package io.spillway.jobs;
+
+import io.spillway.jobs.replay.ReplaySource;
+import io.spillway.jobs.wordcount.WordCount;
+import io.spillway.valve.RecordCodec;
+import io.spillway.valve.Valve;
+import io.spillway.valve.ValveOptions;
+import io.spillway.valve.ValveStreams;
+import java.time.Clock;
+import java.time.Duration;
+import org.apache.flink.api.common.RuntimeExecutionMode;
+import org.apache.flink.api.common.eventtime.WatermarkStrategy;
+import org.apache.flink.api.common.serialization.SimpleStringEncoder;
+import org.apache.flink.configuration.CheckpointingOptions;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.ExecutionOptions;
+import org.apache.flink.configuration.IllegalConfigurationException;
+import org.apache.flink.configuration.PipelineOptions;
+import org.apache.flink.core.execution.CheckpointingMode;
+import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+
+/**
+ * Counts the words of a replayed text file, per tumbling window:
+ *
+ * <pre>
+ * replay → valve → tokenize → keyBy(word) → count → local/
+ *            └─ receipts, books ─────────────────→ ledger/
+ * </pre>
+ *
+ * <p>Bounded: the job ends by itself when every record is settled and committed. Options are those
+ * of {@link WordCountOptions}. Input that cannot be run is refused before anything is submitted,
+ * with one line; with the system property {@value #EXIT_CODES} the process then exits with a code
+ * of sysexits (not otherwise, for the process may be a JobManager).
+ */
+public final class WordCountJob {
+  private static final String EXIT_CODES = "spillway.exit-codes";
+  private static final String WORKLOAD = "wordcount";
+
+  /**
+   * How long a record may wait in a half full network buffer. Flink's default of 100 ms would be
+   * most of a record's latency at low rates; at high rates buffers fill up sooner anyway.
+   */
+  private static final Duration BUFFER_TIMEOUT = Duration.ofMillis(10);
+
+  private WordCountJob() {}
+
+  /** Submits the job. */
+  public static void main(String[] args) throws Exception {
+    try {
+      submit(WordCountOptions.parse(args), Clock.systemUTC());
+    } catch (InvalidInputException e) {
+      System.err.println("wordcount: " + e.getMessage());
+      if (Boolean.getBoolean(EXIT_CODES)) {
+        System.exit(e.exitCode());
+      }
+      throw e;
+    }
+  }
+
+  private static void submit(WordCountOptions options, Clock clock) throws Exception {
+    ReplaySource.checkInput(options.input());
+    StreamExecutionEnvironment env =
+        StreamExecutionEnvironment.getExecutionEnvironment(configuration(options));
+    ReplayPlan plan = ReplayPlan.of(options, clock.instant());
+    build(env, options, plan);
+    System.out.println(plan.toJson());
+    env.execute(options.job());
+  }
+
+  /** What this job needs of Flink. */
+  static Configuration configuration(WordCountOptions options) {
+    Configuration configuration = new Configuration();
+    configuration.set(ExecutionOptions.RUNTIME_MODE, RuntimeExecutionMode.STREAMING);
+    configuration.set(ExecutionOptions.BUFFER_TIMEOUT, BUFFER_TIMEOUT);
+    configuration.set(PipelineOptions.OBJECT_REUSE, true);
+    // Every type here has a serializer of Flink's own; Kryo would be a mistake.
+    configuration.set(PipelineOptions.GENERIC_TYPES, false);
+    configuration.set(CheckpointingOptions.CHECKPOINTING_INTERVAL, options.checkpointInterval());
+    configuration.set(
+        CheckpointingOptions.CHECKPOINTING_CONSISTENCY_MODE, CheckpointingMode.EXACTLY_ONCE);
+    return configuration;
+  }
+
+  /** Adds the job to an environment. */
+  static void build(StreamExecutionEnvironment env, WordCountOptions options, ReplayPlan plan)
+      throws InvalidInputException {
+    env.setParallelism(options.parallelism());
+    DataStream<byte[]> records =
+        env.fromSource(
+                new ReplaySource(plan.settings()),
+                WatermarkStrategy.forMonotonousTimestamps(),
+                "replay")
+            .uid("replay");
+
+    Configuration valveOptions = valveOptions(options, plan);
+    DataStream<byte[]> local = records;
+    if (options.valve()) {
+      ValveStreams<byte[]> valve = attachValve(records, valveOptions);
+      local = valve.local();
+      valve
+          .ledger()
+          .sinkTo(Output.sink(options, "ledger", new SimpleStringEncoder<>()))
+          .name("ledger")
+          .uid("ledger");
+    }
+    WordCount.rows(local, options.window(), valveOptions)
+        .sinkTo(Output.sink(options, "local", WordCount.encoder()))
+        // A chained sink would stop the windows while it uploads.
+        .disableChaining()
+        .name("local")
+        .uid("local");
+  }
+
+  private static ValveStreams<byte[]> attachValve(
+      DataStream<byte[]> records, Configuration valveOptions) throws InvalidInputException {
+    try {
+      return Valve.named("valve").attach(records, RecordCodec.bytes(), valveOptions);
+    } catch (IllegalConfigurationException e) {
+      throw new InvalidInputException(InvalidInputException.CONFIG, e.getMessage());
+    }
+  }
+
+  private static Configuration valveOptions(WordCountOptions options, ReplayPlan plan) {
+    Configuration configuration = Configuration.fromMap(options.properties());
+    configuration.set(ValveOptions.JOB, options.job());
+    configuration.set(ValveOptions.WORKLOAD, WORKLOAD);
+    configuration.set(ValveOptions.WINDOW_SIZE, options.window());
+    configuration.set(
+        ValveOptions.LATENCY_EVENT_TIME_OFFSET,
+        plan.settings().dueStartMs() - plan.settings().eventStartMs());
+    if (options.sidecar() != null) {
+      configuration.set(ValveOptions.SIDECAR_URL, options.sidecar());
+    }
+    if (options.latencyLog() != null) {
+      configuration.set(ValveOptions.LATENCY_LOG, options.latencyLog());
+    }
+    return configuration;
+  }
+}

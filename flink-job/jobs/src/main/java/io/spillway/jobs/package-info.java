@@ -1,0 +1,2 @@
+/** The Flink jobs that ship with Spillway. */
+package io.spillway.jobs;
