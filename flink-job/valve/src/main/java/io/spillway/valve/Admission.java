@@ -1,0 +1,85 @@
+package io.spillway.valve;
+
+/**
+ * Decides whether a record stays in the local lane: the directive's lease, the token bucket, and
+ * whether the local output has room.
+ */
+final class Admission {
+
+  /** So many records may pass before the output is looked at again: less than a buffer of them. */
+  private static final int RECORDS_PER_LOOK = 8;
+
+  private final DirectiveSlot slot;
+  private final CoarseClock clock;
+  private final LocalOutput output;
+  private final TokenBucket bucket = new TokenBucket();
+
+  private DirectiveSlot.Lease lease;
+  private boolean diverting;
+  private int credits;
+  private boolean congested;
+  private int untilLook;
+
+  Admission(DirectiveSlot slot, CoarseClock clock, LocalOutput output) {
+    this.slot = slot;
+    this.clock = clock;
+    this.output = output;
+  }
+
+  /** Whether the next record stays local. If not, it may be diverted. */
+  boolean staysLocal() {
+    DirectiveSlot.Lease latest = slot.lease();
+    if (latest != lease) {
+      apply(latest);
+    }
+    if (!diverting) {
+      return true;
+    }
+    boolean later = clock.advance();
+    if (later) {
+      if (!lease.holds(clock.nanos())) {
+        stop();
+        return true;
+      }
+      bucket.refill(clock.nanos());
+    }
+    if (later || --untilLook <= 0) {
+      untilLook = RECORDS_PER_LOOK;
+      congested = output.congested();
+    }
+    if (!congested && bucket.hasToken()) {
+      bucket.take();
+      return true;
+    }
+    return false;
+  }
+
+  /** Charges the local rate for a record that goes local without having been asked for. */
+  void charge() {
+    bucket.take();
+  }
+
+  /** Batches that may be unsettled at once, by the directive in force. */
+  int credits() {
+    return credits;
+  }
+
+  private void apply(DirectiveSlot.Lease latest) {
+    lease = latest;
+    clock.read();
+    if (!latest.directive().divert() || !latest.holds(clock.nanos())) {
+      stop();
+      return;
+    }
+    diverting = true;
+    credits = latest.directive().credits();
+    bucket.rate(latest.directive().localRate(), clock.nanos());
+    untilLook = 0;
+  }
+
+  private void stop() {
+    diverting = false;
+    credits = 0;
+    bucket.rate(Double.POSITIVE_INFINITY, clock.nanos());
+  }
+}
