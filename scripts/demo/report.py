@@ -1,0 +1,89 @@
+"""report.json: every number of a run as it was measured, and null for what there is no number of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import build, samples, services
+from .machine import Placement
+from .options import Options
+from .verdict import Verdict
+from .watch import Watch
+
+_PHASES = ("baseline", "spike", "after")
+_MEASURES = ("count", "p50", "p99", "max")
+
+
+def make(
+    options: Options, placement: Placement, verdict: Verdict, watch: Watch, latencies: dict, cloud: dict,
+    job: services.Job, input_file: Path,
+) -> dict:
+    """The whole report. docs/report.md explains each field."""
+    status, balance, phases = watch.samples.last_status, verdict.balance, options.phases
+    episodes = watch.samples.episodes
+    reaction = release = None
+    if phases.spike_start_ms is not None and options.burst == "on":
+        spike_start, spike_end = (job.due_start_ms + offset for offset in (phases.spike_start_ms, phases.spike_end_ms))
+        reaction = samples.reaction_ms(episodes, spike_start)
+        release = samples.release_ms(episodes, spike_start, spike_end)
+    divert, function = status.get("divert") or {}, status.get("function") or {}
+    capacity = watch.samples.capacity_per_s
+    return {
+        "run": {
+            "burst": options.burst, "workload": options.workload, "profile": options.profile_spec, "input": str(input_file),
+            "event_start_ms": services.EVENT_START_MS, "due_start_ms": job.due_start_ms,
+            "took_ms": watch.finished_ms - job.due_start_ms, "profile_ms": phases.end_ms,
+            "placement": placement.describe(), "taskmanager_killed_at_ms": watch.kill_ms,
+        },
+        "records": {name: balance[name] for name in ("received", "kept", "diverted", "bounced", "late", "malformed")},
+        "balance": {name: balance[name] for name in ("windows", "open", "lost", "duplicated", "orphans")},
+        "oracle": {"match": verdict.oracle_match, "records": verdict.oracle_records},
+        "latency_ms": {lane: _phases(latencies.get(lane) or {}) for lane in ("local", "cloud")},
+        "reaction_ms": reaction,
+        "release_ms": release,
+        "local_capacity_per_s": round(capacity) if capacity else None,
+        "local_capacity_from": "the sidecar's last estimate" if capacity else None,
+        "spike_rate_per_s": phases.spike_rate_per_s,
+        "divert": {name: divert.get(name) for name in ("batches", "failed", "retries", "throttled", "p50_ms", "p99_ms")},
+        "function": {name: function.get(name) for name in ("invocations", "cold_starts", "init_ms", "ns_per_record", "billed_ms")}
+        | {"binary_bytes": build.BINARIES["spillway-burst"].stat().st_size, "memory_mb": services.MEMORY_MB},
+        "cost_usd": _cost(status.get("cost_usd") or {}, balance["diverted"]),
+        "result": {
+            "rows": verdict.rows, "sha256_of_canonical_csv": verdict.sha256, "uri": f"{services.LOCATION}/final/",
+            "csv": str(options.out / "final.csv"),
+        },
+        "timeline": _timeline(options, watch, latencies, job),
+        "local_cloud": cloud,
+    }
+
+
+def _phases(lane: dict) -> dict:
+    empty = dict.fromkeys(_MEASURES)
+    return {phase: {name: (lane.get(phase) or empty).get(name) for name in _MEASURES} for phase in _PHASES}
+
+
+def _cost(cost: dict, diverted: int) -> dict:
+    """AWS list price of what was diverted; per million diverted records, null if there are none."""
+    compute, puts = cost.get("lambda"), cost.get("s3_puts")
+    total = None if compute is None or puts is None else compute + puts
+    return {"lambda": compute, "s3_puts": puts, "per_million_records": total / diverted * 1e6 if total is not None and diverted else None}
+
+
+def _timeline(options: Options, watch: Watch, latencies: dict, job: services.Job) -> list[dict]:
+    """A row a second: rates by the clock, p99 of the records that were due in that second."""
+    rows = samples.rates(watch.samples.samples, job.due_start_ms, 1_000)
+    p99 = {(second["lane"], (second["due_ms"] - job.due_start_ms) // 1_000): second["p99"] for second in latencies.get("seconds") or []}
+    return [
+        {
+            "offset_s": row["offset_ms"] // 1_000,
+            "due_per_s": due_between(options, row["offset_ms"], row["offset_ms"] + 1_000),
+            **{f"{name}_per_s": round(row[name]) for name in ("received", "kept", "diverted")},
+            **{f"p99_{lane}_ms": p99.get((lane, row["offset_ms"] // 1_000)) for lane in ("local", "cloud")},
+        }
+        for row in rows
+    ]
+
+
+def due_between(options: Options, start_ms: int, end_ms: int) -> int:
+    """How many records of the profile are due in a stretch of time."""
+    return sum(segment.first_due_from(end_ms) - segment.first_due_from(start_ms) for segment in options.profile.segments)

@@ -1,0 +1,156 @@
+"""The parts of a run: the local cloud, the Flink cluster, the sidecar, the job."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import build, rest
+from .errors import EX_SOFTWARE, DemoError
+from .machine import Placement, cpu_list
+from .options import ROOT, Options
+from .processes import Processes
+
+BUCKET = "spillway"
+JOB = "wordcount"
+OUTPUT = f"s3://{BUCKET}/demo"
+LOCATION = f"{OUTPUT}/{JOB}"
+FUNCTION = "spillway-burst"
+MEMORY_MB = 1769
+# 2026-01-01T00:00:00Z: every run of the same input has the same windows, hence the same result.
+EVENT_START_MS = 1_767_225_600_000
+WINDOW_MS = 1_000
+_ACCESS_KEY, _SECRET_KEY, _REGION = "spillway", "spillway-local", "us-east-1"
+_CLUSTER = str(ROOT / "scripts" / "flink-cluster.sh")
+_POLICY = {"on": "auto", "off": "local", "all": "burst"}
+
+AWS = {
+    "AWS_ACCESS_KEY_ID": _ACCESS_KEY,
+    "AWS_SECRET_ACCESS_KEY": _SECRET_KEY,
+    "AWS_REGION": _REGION,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@dataclass(frozen=True)
+class LocalCloud:
+    """Lambda and S3 on loopback."""
+
+    lambda_url: str
+    s3_url: str
+
+    @classmethod
+    def start(cls, processes: Processes, placement: Placement, folder: Path) -> "LocalCloud":
+        """Starts it with the burst function and an empty bucket."""
+        (folder / "s3").mkdir()
+        ready = folder / "local-cloud.json"
+        process = processes.start("local-cloud", [
+            *placement.prefix(), str(build.BINARIES["spillway-local-cloud"]),
+            "--s3-root", str(folder / "s3"), "--bucket", BUCKET,
+            "--function", f"{FUNCTION}={build.BINARIES['spillway-burst']}",
+            "--function-env", f"SPILLWAY_DESTINATION={OUTPUT}",
+            "--memory-mb", str(MEMORY_MB), "--ready-file", str(ready),
+        ])
+        told = processes.ready("local-cloud", process, ready, 10)
+        return cls(told["lambda_url"], told["s3_url"])
+
+    def stats(self) -> dict:
+        """What Lambda would have seen and billed."""
+        return rest.get(f"{self.lambda_url}/_local/stats")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A standalone Flink cluster."""
+
+    folder: Path
+    rest_url: str
+
+    @classmethod
+    def start(cls, processes: Processes, placement: Placement, folder: Path, cloud: LocalCloud) -> "Cluster":
+        """Starts a JobManager and a TaskManager that keep their files in the local cloud's S3."""
+        pins = ["--cpus-tm", cpu_list(placement.taskmanager), "--cpus-jm", cpu_list(placement.others)] if placement.pinned else []
+        settings = {
+            "s3.endpoint": cloud.s3_url,
+            "s3.path.style.access": "true",
+            "s3.path-style-access": "true",
+            "s3.access-key": _ACCESS_KEY,
+            "s3.secret-key": _SECRET_KEY,
+        }
+        processes.run("flink-cluster", [
+            _CLUSTER, "start", "--dir", str(folder / "flink"), *pins,
+            *(part for key, value in settings.items() for part in ("--conf", f"{key}={value}")),
+        ])
+        cluster = cls(folder / "flink", "")
+        return cls(cluster.folder, cluster.state()["rest_url"])
+
+    def state(self) -> dict:
+        """The addresses and process ids of now."""
+        return json.loads((self.folder / "cluster.json").read_text(encoding="utf-8"))
+
+    def submit(self, processes: Processes, options: Options, input_file: Path, folder: Path, sidecar_url: str | None) -> "Job":
+        """Submits the job and tells when its records are due."""
+        said = processes.run("job", [
+            _CLUSTER, "run", "--dir", str(self.folder), "-c", "io.spillway.jobs.WordCountJob", str(build.JAR),
+            "--input", str(input_file), "--profile", options.profile_spec, "--start", str(EVENT_START_MS),
+            "--window", f"{WINDOW_MS}ms", "--output", OUTPUT, "--job", JOB,
+            "--latency-log", str(folder / "latency.log"),
+            *(["--sidecar", sidecar_url] if sidecar_url else []),
+            *options.job_options,
+        ])
+        lines = [line for line in said.splitlines() if line.strip()]
+        plan = next((json.loads(line) for line in lines if line.startswith("{")), None)
+        if plan is None:
+            raise DemoError(EX_SOFTWARE, f"the job did not say when its records are due: {processes.last_words('job', said)}")
+        if plan["records"] != options.profile.records:
+            raise DemoError(EX_SOFTWARE, f"the job plans {plan['records']} records, the profile stands for {options.profile.records}")
+        return Job(self.rest_url, lines[-1].strip(), plan["due_start_ms"])
+
+
+@dataclass(frozen=True)
+class Job:
+    """A submitted job."""
+
+    rest_url: str
+    id: str
+    due_start_ms: int
+
+    def state(self) -> str:
+        """Flink's word for it: RUNNING, RESTARTING, FINISHED, FAILED ..."""
+        return rest.get(f"{self.rest_url}/jobs/{self.id}/status")["status"]
+
+    def cause(self) -> str:
+        """Why it failed, in one line."""
+        try:
+            entries = rest.get(f"{self.rest_url}/jobs/{self.id}/exceptions")["exceptionHistory"]["entries"]
+            causes = [line for line in entries[0]["stacktrace"].splitlines() if line.startswith("Caused by: ")]
+            return (causes or entries[0]["stacktrace"].splitlines())[-1].removeprefix("Caused by: ")
+        except (rest.Unreachable, KeyError, IndexError):
+            return "Flink tells no cause"
+
+
+def start_sidecar(
+    processes: Processes, placement: Placement, folder: Path, options: Options, cluster: Cluster, cloud: LocalCloud
+) -> str:
+    """Starts the sidecar with a configuration of its own; returns its URL."""
+    config, ready = folder / "sidecar.toml", folder / "sidecar.json"
+    config.write_text(f"""\
+listen = "127.0.0.1:0"
+
+[flink]
+rest_url = {json.dumps(cluster.rest_url)}
+job = "{JOB}"
+
+[lambda]
+function = "{FUNCTION}"
+region = "{_REGION}"
+endpoint_url = {json.dumps(cloud.lambda_url)}
+memory_mb = {MEMORY_MB}
+
+[policy]
+mode = "{_POLICY[options.burst]}"
+""", encoding="utf-8")
+    command = [*placement.prefix(), str(build.BINARIES["spillway"]), "run", "--config", str(config), "--ready-file", str(ready)]
+    process = processes.start("sidecar", command, **AWS, **options.sidecar_environment)
+    return processes.ready("sidecar", process, ready, 10)["url"]
