@@ -151,7 +151,7 @@ def _from_csv(spec: str) -> list[tuple[Fraction, Fraction]]:
         factors[name] = Fraction(value)
     minute = Fraction(60_000) / factors["speedup"]
     rates = []
-    rows = Path(path).read_text(encoding="utf-8").splitlines()
+    rows = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
     for number, row in enumerate(rows[1:], start=2):
         cells = row.split(",")
         if len(cells) != 2 or not _FACTOR.fullmatch(cells[1].strip()):
