@@ -7,8 +7,6 @@ import sys
 import time
 from typing import TextIO
 
-_PLAIN_EVERY_S = 5.0
-
 
 class Console:
     """Steps, one a line, and below them one line that changes.
@@ -16,8 +14,9 @@ class Console:
     Where the output is not a terminal, the changing line is printed anew every few seconds.
     """
 
-    def __init__(self, stream: TextIO = sys.stdout) -> None:
+    def __init__(self, stream: TextIO = sys.stdout, plain_every_s: float = 5.0) -> None:
         self._stream = stream
+        self._plain_every_s = plain_every_s
         self._terminal = stream.isatty()
         self._live = False
         self._printed = 0.0
@@ -33,7 +32,7 @@ class Console:
             width = shutil.get_terminal_size().columns - 1
             print(f"\r\x1b[K{text[:width]}", end="", file=self._stream, flush=True)
             self._live = True
-        elif time.monotonic() - self._printed >= _PLAIN_EVERY_S:
+        elif time.monotonic() - self._printed >= self._plain_every_s:
             self._printed = time.monotonic()
             print(text, file=self._stream, flush=True)
 

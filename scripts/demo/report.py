@@ -33,7 +33,7 @@ def make(
             "burst": options.burst, "workload": options.workload, "profile": options.profile_spec, "input": str(input_file),
             "event_start_ms": services.EVENT_START_MS, "due_start_ms": job.due_start_ms,
             "took_ms": watch.finished_ms - job.due_start_ms, "profile_ms": phases.end_ms,
-            "placement": placement.describe(), "taskmanager_killed_at_ms": watch.kill_ms,
+            "placement": placement.describe(), "taskmanager_killed_at_ms": watch.kill_ms, "restarts": watch.restarts,
         },
         "records": {name: balance[name] for name in ("received", "kept", "diverted", "bounced", "late", "malformed")},
         "balance": {name: balance[name] for name in ("windows", "open", "lost", "duplicated", "orphans")},

@@ -74,7 +74,6 @@ class Cluster:
         settings = {
             "s3.endpoint": cloud.s3_url,
             "s3.path.style.access": "true",
-            "s3.path-style-access": "true",
             "s3.access-key": _ACCESS_KEY,
             "s3.secret-key": _SECRET_KEY,
         }

@@ -21,6 +21,8 @@ _POLL_S = 0.2
 _STATE_EVERY_S = 0.6
 # The records are all due and the job neither ends nor gets on: something is stuck.
 _STALLED_AFTER_S = 60.0
+# One restart may be a fault of the machine, and exactly-once stands it; more are a fault of the job.
+_MOST_RESTARTS = 3
 _OVER = {"FINISHED", "FAILED", "CANCELED", "SUSPENDED"}
 
 
@@ -33,6 +35,7 @@ class Watch:
         self.samples = Samples()
         self.kill_ms: int | None = None
         self.finished_ms = 0
+        self.restarts = 0
         self._moved = time.monotonic()
 
     def until_finished(self, raw: Path) -> None:
@@ -58,10 +61,16 @@ class Watch:
 
     def _state(self, before: str) -> str:
         try:
-            return self._job.state()
+            state = self._job.state()
         except rest.Unreachable:
             # A busy JobManager may be late with an answer; one that is gone is found by the stall.
             return before
+        if state == "RESTARTING" and before != state:
+            self.restarts += 1
+            self._console.step(f"Flink restarts the job: {self._job.cause()}")
+            if self.restarts > _MOST_RESTARTS:
+                raise DemoError(EX_SOFTWARE, f"the job failed {self.restarts} times: {self._job.cause()}")
+        return state
 
     def _sample(self) -> Sample | None:
         count = self._received()

@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
         print(f"test: no suite '{unknown[0]}'; there are {', '.join(SUITES)}", file=sys.stderr)
         return 64
     os.chdir(ROOT)
-    console, total = Console(), Tally()
+    console, total = Console(plain_every_s=30.0), Tally()
     try:
         with signals.raising():
             for name in chosen:
