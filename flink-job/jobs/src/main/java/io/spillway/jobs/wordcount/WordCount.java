@@ -1,5 +1,6 @@
 package io.spillway.jobs.wordcount;
 
+import io.spillway.valve.latency.MeasuredTrigger;
 import java.time.Duration;
 import org.apache.flink.api.common.serialization.Encoder;
 import org.apache.flink.api.common.typeinfo.Types;
@@ -28,6 +29,7 @@ public final class WordCount {
         .uid("tokenize")
         .keyBy(word -> word.f0, Types.STRING)
         .window(TumblingEventTimeWindows.of(window))
+        .trigger(MeasuredTrigger.of(latencyOptions))
         .aggregate(new Count(), new ToLocalRow())
         .name("count")
         .uid("count");
