@@ -33,9 +33,13 @@ final class NetworkWiring implements ValveWiring {
   }
 
   @Override
-  public Connections connect(
-      ValveConfig config, ValveIdentity identity, StreamTask<?, ?> task, StreamConfig operator) {
-    return new NetworkConnections(config, identity, BufferedOutput.of(task, operator));
+  public LocalOutput localOutput(StreamTask<?, ?> task, StreamConfig operator) {
+    return BufferedOutput.of(task, operator);
+  }
+
+  @Override
+  public Connections connect(ValveConfig config, ValveIdentity identity, LocalOutput output) {
+    return new NetworkConnections(config, identity, output);
   }
 
   /** One subtask's connections. Without a sidecar there is nothing to connect to. */
@@ -80,11 +84,6 @@ final class NetworkWiring implements ValveWiring {
     @Override
     public BatchSender sender() {
       return client == null ? NoSender.INSTANCE : new HttpBatchSender(client, config);
-    }
-
-    @Override
-    public LocalOutput localOutput() {
-      return output;
     }
 
     @Override

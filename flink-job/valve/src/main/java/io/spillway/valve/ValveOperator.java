@@ -47,6 +47,7 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
   private final transient ValveWiring wiring;
   private final transient MailboxExecutor mailbox;
 
+  private final transient LocalOutput localOutput;
   private final transient ValveIdentity identity;
   private final transient ValveCounters counters = new ValveCounters();
   private final transient Books books;
@@ -83,6 +84,7 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
     this.late = late;
     this.wiring = wiring;
     this.mailbox = parameters.getMailboxExecutor();
+    this.localOutput = wiring.localOutput(getContainingTask(), getOperatorConfig());
     TaskInfo task = getRuntimeContext().getTaskInfo();
     this.identity =
         ValveIdentity.of(
@@ -103,12 +105,12 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
         context
             .getOperatorStateStore()
             .getListState(new ListStateDescriptor<>(STATE_NAME, SharedBytesSerializer.INSTANCE));
-    connections = wiring.connect(config, identity, getContainingTask(), getOperatorConfig());
+    connections = wiring.connect(config, identity, localOutput);
     directives = new DirectiveSlot(wiring.clock().nanos());
     clock = new CoarseClock(wiring.clock(), wiring.recordsPerClockReading());
-    admission = new Admission(directives, clock, connections.localOutput());
+    admission = new Admission(directives, clock, localOutput);
     cloudLatency = LaneLatency.of(Lane.CLOUD, config.latencyOffsetMs(), config.latencyLog());
-    returns = new ReturnLane(connections.localOutput(), this::takeReturned, this::returnedWhole);
+    returns = new ReturnLane(localOutput, this::takeReturned, this::returnedWhole);
     cloud =
         new CloudLane(
             config,

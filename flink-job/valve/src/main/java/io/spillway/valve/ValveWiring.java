@@ -12,8 +12,6 @@ interface ValveWiring extends Serializable {
 
     BatchSender sender();
 
-    LocalOutput localOutput();
-
     /**
      * Starts reporting in the background, if there is a sidecar.
      *
@@ -37,7 +35,12 @@ interface ValveWiring extends Serializable {
   /** A random number in [0, 1), for back-off. */
   double random();
 
+  /**
+   * Finds the local lane's output. Asked while the operator is being made: once the chain stands,
+   * Flink drops the configuration that tells how it is made.
+   */
+  LocalOutput localOutput(StreamTask<?, ?> task, StreamConfig operator);
+
   /** Connects the valve of one subtask. */
-  Connections connect(
-      ValveConfig config, ValveIdentity identity, StreamTask<?, ?> task, StreamConfig operator);
+  Connections connect(ValveConfig config, ValveIdentity identity, LocalOutput output);
 }

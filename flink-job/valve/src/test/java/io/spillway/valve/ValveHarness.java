@@ -238,17 +238,16 @@ final class ValveHarness implements AutoCloseable {
     }
 
     @Override
-    public Connections connect(
-        ValveConfig config, ValveIdentity identity, StreamTask<?, ?> task, StreamConfig operator) {
+    public LocalOutput localOutput(StreamTask<?, ?> task, StreamConfig operator) {
+      return localOutput;
+    }
+
+    @Override
+    public Connections connect(ValveConfig config, ValveIdentity identity, LocalOutput output) {
       return new Connections() {
         @Override
         public BatchSender sender() {
           return sender;
-        }
-
-        @Override
-        public LocalOutput localOutput() {
-          return localOutput;
         }
 
         @Override

@@ -1,0 +1,153 @@
+package io.spillway.valve;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.apache.flink.api.common.eventtime.WatermarkStrategy;
+import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
+import org.apache.flink.api.common.typeinfo.Types;
+import org.apache.flink.api.connector.source.util.ratelimit.RateLimiterStrategy;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.RestartStrategyOptions;
+import org.apache.flink.connector.datagen.source.DataGeneratorSource;
+import org.apache.flink.connector.datagen.source.GeneratorFunction;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
+import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.util.CloseableIterator;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** The valve in a real job on a real (small) cluster, with a sidecar on loopback. */
+@Timeout(120)
+class ValveITCase {
+
+  private static final int RECORDS = 200_000;
+
+  /**
+   * The local lane is slow and its rate is not limited: only the fullness of the network buffers,
+   * which belong to an operator chained behind the valve, tells the valve to divert. And nothing is
+   * lost.
+   */
+  @Test
+  void aSlowLocalLaneMakesTheValveDivertAndEveryRecordIsAccountedFor() throws Exception {
+    try (FakeSidecar sidecar = new FakeSidecar()) {
+      Configuration options = TestConfig.options();
+      options.set(ValveOptions.SIDECAR_URL, sidecar.url());
+      Outcome outcome = run(options);
+
+      Map<String, Long> totals = outcome.totals();
+      assertThat(totals.get("received")).isEqualTo(RECORDS);
+      assertThat(totals.get("kept") + totals.get("diverted") + totals.get("bounced"))
+          .isEqualTo(RECORDS);
+      assertThat(totals.get("diverted")).isGreaterThan(RECORDS / 10);
+      assertThat(outcome.locals).isEqualTo(totals.get("kept") + totals.get("bounced"));
+      assertThat(outcome.receipted).isEqualTo(totals.get("diverted"));
+      assertThat(outcome.last.get("final").booleanValue()).isTrue();
+      assertThat(outcome.last.get("checkpoint").isNull()).isTrue();
+      assertThat(outcome.last.get("watermark_ms").longValue()).isEqualTo(Long.MAX_VALUE);
+      assertThat(sidecar.reports).isNotEmpty();
+    }
+  }
+
+  @Test
+  void withoutASidecarEverythingGoesLocal() throws Exception {
+    Configuration options = TestConfig.options();
+    options.removeConfig(ValveOptions.SIDECAR_URL);
+    Outcome outcome = run(options);
+
+    assertThat(outcome.locals).isEqualTo(RECORDS);
+    assertThat(outcome.totals().get("kept")).isEqualTo(RECORDS);
+  }
+
+  @SuppressWarnings("try") // Flink's iterator may throw InterruptedException when it is closed.
+  private static Outcome run(Configuration options) throws Exception {
+    Configuration once = new Configuration();
+    once.set(RestartStrategyOptions.RESTART_STRATEGY, "none");
+    StreamExecutionEnvironment env = StreamExecutionEnvironment.createLocalEnvironment(1, once);
+    env.enableCheckpointing(200);
+    env.getConfig().enableObjectReuse();
+    GeneratorFunction<Long, byte[]> generator =
+        i -> ("record " + i).getBytes(StandardCharsets.US_ASCII);
+    DataStream<byte[]> source =
+        env.fromSource(
+            new DataGeneratorSource<>(
+                generator,
+                RECORDS,
+                RateLimiterStrategy.perSecond(100_000),
+                PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO),
+            WatermarkStrategy.<byte[]>forMonotonousTimestamps()
+                .withTimestampAssigner((record, time) -> number(record) / 100),
+            "numbers");
+    ValveStreams<byte[]> valve = Valve.named("valve").attach(source, RecordCodec.bytes(), options);
+    DataStream<String> local =
+        valve
+            .local()
+            .map(record -> new String(record, StandardCharsets.US_ASCII))
+            .returns(Types.STRING)
+            .keyBy(record -> record.hashCode() & 7)
+            .map(ValveITCase::slowly)
+            .returns(Types.STRING);
+    DataStream<String> all =
+        local.map(record -> "local").returns(Types.STRING).union(valve.ledger());
+
+    Outcome outcome = new Outcome();
+    try (CloseableIterator<String> lines = all.executeAndCollect()) {
+      while (lines.hasNext()) {
+        outcome.add(lines.next());
+      }
+    }
+    return outcome;
+  }
+
+  private static long number(byte[] record) {
+    return Long.parseLong(new String(record, 7, record.length - 7, StandardCharsets.US_ASCII));
+  }
+
+  /** Takes 20 µs: half of the rate of the source. */
+  private static String slowly(String record) {
+    long until = System.nanoTime() + 20_000;
+    while (System.nanoTime() < until) {
+      Thread.onSpinWait();
+    }
+    return record;
+  }
+
+  /** What came out of the job. */
+  private static final class Outcome {
+    private long locals;
+    private long receipted;
+    private JsonNode last;
+    private final List<JsonNode> books = new ArrayList<>();
+
+    void add(String line) throws Exception {
+      if (line.equals("local")) {
+        locals++;
+        return;
+      }
+      JsonNode json = Json.MAPPER.readTree(line);
+      if (json.get("type").textValue().equals("receipt")) {
+        receipted += json.get("records").longValue();
+      } else {
+        books.add(json);
+        last = json;
+      }
+    }
+
+    Map<String, Long> totals() {
+      Map<String, Long> totals = new TreeMap<>();
+      for (JsonNode book : books) {
+        for (JsonNode window : book.get("windows")) {
+          for (String field : List.of("received", "kept", "diverted", "bounced", "late")) {
+            totals.merge(field, window.get(field).longValue(), Long::sum);
+          }
+        }
+      }
+      return totals;
+    }
+  }
+}
