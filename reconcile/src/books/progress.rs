@@ -1,0 +1,200 @@
+//! How far the valves have come: which windows can still change.
+//!
+//! The watermark that counts is the minimum over all subtasks of what each forwarded before one
+//! and the same checkpoint. Taking each subtask's own last watermark instead would be wrong: after
+//! a restart the splits of the input may lie differently, so that a subtask's old watermark says
+//! nothing about what it reads now, and after a change of parallelism old subtasks do not exist
+//! any more. A completed checkpoint is a consistent cut: nothing below its watermark is still to
+//! come, whoever reads it. Checkpoint numbers grow over restarts and restores, so the newest one
+//! in the books that is complete is the job's present, and its lines name the parallelism.
+//!
+//! A checkpoint is complete here when each subtask of each valve has books for it, or has ended:
+//! a subtask at the end of its input writes last books and then none for later checkpoints. The
+//! files of the newest checkpoint may be committed only in part when we look, so a few older ones
+//! are kept to fall back on.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use spillway_core::ids::{AttemptId, ValveName};
+use spillway_core::ledger::Books;
+
+/// How many of the newest checkpoints are kept. Two would do for a commit that is under way; a
+/// valve that was taken out of the job stops counting after so many.
+const KEPT: usize = 8;
+
+/// What is known about how far each valve has come.
+#[derive(Debug, Default)]
+pub struct Progress {
+    checkpoints: BTreeSet<u64>,
+    valves: HashMap<ValveName, Valve>,
+}
+
+#[derive(Debug, Default)]
+struct Valve {
+    /// Of each kept checkpoint, the books of each subtask.
+    recent: BTreeMap<u64, BTreeMap<u32, Mark>>,
+    /// Last books by (parallelism, subtask).
+    ended: HashMap<(u32, u32), Vec<AttemptId>>,
+    newest_of_attempt: HashMap<AttemptId, u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    attempt: AttemptId,
+    parallelism: u32,
+    /// `i64::MIN` before the first watermark.
+    watermark_ms: i64,
+}
+
+/// How far something has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cut {
+    watermark_ms: i64,
+    ended: bool,
+}
+
+impl Cut {
+    const END: Self = Self {
+        watermark_ms: i64::MAX,
+        ended: true,
+    };
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            watermark_ms: self.watermark_ms.min(other.watermark_ms),
+            ended: self.ended && other.ended,
+        }
+    }
+}
+
+impl Progress {
+    /// Notes a line of books. Lines may come in any order, and more than once.
+    pub fn add(&mut self, books: &Books) {
+        let valve = self.valves.entry(books.valve.clone()).or_default();
+        let Some(checkpoint) = books.checkpoint else {
+            let attempts = valve
+                .ended
+                .entry((books.parallelism, books.subtask))
+                .or_default();
+            if !attempts.contains(&books.attempt) {
+                attempts.push(books.attempt);
+            }
+            return;
+        };
+        let newest = valve.newest_of_attempt.entry(books.attempt).or_default();
+        *newest = checkpoint.max(*newest);
+
+        self.checkpoints.insert(checkpoint);
+        if self.checkpoints.len() > KEPT
+            && let Some(oldest) = self.checkpoints.pop_first()
+        {
+            for valve in self.valves.values_mut() {
+                valve.recent.remove(&oldest);
+            }
+            if oldest == checkpoint {
+                return;
+            }
+        }
+        let mark = Mark {
+            attempt: books.attempt,
+            parallelism: books.parallelism,
+            watermark_ms: books.watermark_ms.unwrap_or(i64::MIN),
+        };
+        let valve = self.valves.entry(books.valve.clone()).or_default();
+        let marks = valve.recent.entry(checkpoint).or_default();
+        let known = marks.entry(books.subtask).or_insert(mark);
+        // Two attempts with one checkpoint is a defect that the lineage reports: be careful here.
+        if mark.watermark_ms < known.watermark_ms {
+            *known = mark;
+        }
+    }
+
+    /// Whether a window that ends at `end_ms` (exclusive) can get no more records.
+    pub fn has_passed(&self, end_ms: i64) -> bool {
+        // Flink's window fires at its last millisecond.
+        self.cut()
+            .is_some_and(|cut| cut.watermark_ms >= end_ms.saturating_sub(1))
+    }
+
+    /// Whether every subtask of every valve has written its last books.
+    pub fn has_ended(&self) -> bool {
+        self.cut().is_some_and(|cut| cut.ended)
+    }
+
+    fn cut(&self) -> Option<Cut> {
+        if self.checkpoints.is_empty() {
+            // A job shorter than its checkpoint interval.
+            return self.over_valves(Valve::cut_at_end);
+        }
+        self.checkpoints
+            .iter()
+            .rev()
+            .find_map(|checkpoint| self.over_valves(|valve| valve.cut_at(*checkpoint)))
+    }
+
+    fn over_valves(&self, cut: impl Fn(&Valve) -> Option<Cut>) -> Option<Cut> {
+        let present = self.valves.values().filter(|valve| valve.is_present());
+        let mut cuts = present.map(cut);
+        let first = cuts.next()??;
+        cuts.try_fold(first, |all, one| Some(all.and(one?)))
+    }
+}
+
+impl Valve {
+    /// False for a valve that was in the job once and is no more.
+    fn is_present(&self) -> bool {
+        !(self.recent.is_empty() && self.ended.is_empty())
+    }
+
+    fn cut_at(&self, checkpoint: u64) -> Option<Cut> {
+        if let Some(marks) = self.recent.get(&checkpoint) {
+            return self.cut_of(marks);
+        }
+        // Either the valve has ended, or its books for this checkpoint are not committed yet.
+        match self.recent.values().next_back() {
+            Some(newest) => self.cut_of(newest).filter(|cut| cut.ended),
+            None => self.cut_at_end(),
+        }
+    }
+
+    fn cut_of(&self, marks: &BTreeMap<u32, Mark>) -> Option<Cut> {
+        let parallelism = marks.values().map(|mark| mark.parallelism).max()?;
+        (0..parallelism).try_fold(Cut::END, |all, subtask| {
+            let ended = self.ended.get(&(parallelism, subtask));
+            let one = match (marks.get(&subtask), ended) {
+                (Some(mark), Some(ended)) if self.ends(mark, ended) => Cut::END,
+                (Some(mark), _) => Cut {
+                    watermark_ms: mark.watermark_ms,
+                    ended: false,
+                },
+                (None, Some(_)) => Cut::END,
+                (None, None) => return None,
+            };
+            Some(all.and(one))
+        })
+    }
+
+    /// Whether last books came after the mark: they are the same attempt's, or an attempt's that
+    /// ended before its first checkpoint. An attempt with checkpoints of its own that are older
+    /// ended before the restart that led to the mark.
+    fn ends(&self, mark: &Mark, ended: &[AttemptId]) -> bool {
+        ended.iter().any(|attempt| {
+            *attempt == mark.attempt || !self.newest_of_attempt.contains_key(attempt)
+        })
+    }
+
+    /// For a valve whose books are last ones only.
+    fn cut_at_end(&self) -> Option<Cut> {
+        let parallelism = self
+            .ended
+            .keys()
+            .map(|(parallelism, _)| *parallelism)
+            .max()?;
+        let all = (0..parallelism).all(|subtask| self.ended.contains_key(&(parallelism, subtask)));
+        all.then_some(Cut::END)
+    }
+}
+
+#[cfg(test)]
+#[path = "progress_tests.rs"]
+pub(super) mod tests;
