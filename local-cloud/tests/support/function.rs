@@ -24,6 +24,7 @@ fn main() -> io::Result<()> {
         }
         _ => {}
     }
+    let mut held = Vec::new();
     loop {
         let (id, event) = runtime.request("GET", "invocation/next", b"")?;
         let value: Value = serde_json::from_slice(&event).unwrap_or_default();
@@ -43,10 +44,12 @@ fn main() -> io::Result<()> {
                 done(format!("\"{}\"", "x".repeat(size - 2)).as_bytes())
             }
             // Connects, sends its process id, and goes on when the other side says so or hangs up.
+            // The connection lasts as long as the process.
             Some("meet") => {
                 let mut other = TcpStream::connect(value["at"].as_str().unwrap_or_default())?;
                 other.write_all(&process::id().to_le_bytes())?;
                 let _ = other.read(&mut [0; 1])?;
+                held.push(other);
                 done(b"\"met\"")
             }
             Some("describe") => {
