@@ -25,6 +25,9 @@ JAVA_17_OPTIONS = [
 # Programs that live for a second: the second compiler would never pay for itself.
 SHORT_LIVED_OPTIONS = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 
+# The S3 plugin's AWS client would print a page about its age.
+QUIET_AWS = "-Daws.java.v1.disableDeprecationAnnouncement=true"
+
 LOG4J = """\
 rootLogger.level = INFO
 rootLogger.appenderRef.file.ref = File
@@ -112,7 +115,7 @@ def environment(directory: str) -> dict:
 
 def java_options(directory: str, settings: dict, role: str) -> list:
     """The options for a role's JVM, the user's env.java.opts.* last so that they win."""
-    options = [*JAVA_17_OPTIONS, f"-Djava.io.tmpdir={directory}/tmp"]
+    options = [*JAVA_17_OPTIONS, f"-Djava.io.tmpdir={directory}/tmp", QUIET_AWS]
     for key in ("env.java.opts.all", f"env.java.opts.{role}"):
         options += settings.get(key, "").split()
     return options

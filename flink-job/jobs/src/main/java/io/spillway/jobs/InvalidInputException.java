@@ -11,6 +11,9 @@ public final class InvalidInputException extends Exception {
   /** An input's content is wrong. */
   public static final int DATA = 65;
 
+  /** The output cannot be written. */
+  public static final int CANNOT_CREATE = 73;
+
   /** An option is out of its bounds. */
   public static final int CONFIG = 78;
 

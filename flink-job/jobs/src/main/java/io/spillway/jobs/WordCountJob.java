@@ -60,6 +60,7 @@ public final class WordCountJob {
 
   private static void submit(WordCountOptions options, Clock clock) throws Exception {
     ReplaySource.checkInput(options.input());
+    Output.check(options);
     StreamExecutionEnvironment env =
         StreamExecutionEnvironment.getExecutionEnvironment(configuration(options));
     ReplayPlan plan = ReplayPlan.of(options, clock.instant());
