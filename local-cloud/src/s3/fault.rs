@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use s3s::service::S3Service;
 use s3s::{Body, HttpResponse, StdError};
@@ -35,8 +36,14 @@ pub(crate) async fn handle(
         return serve(request).await;
     };
     match fault.kind {
-        S3Fault::InternalError => Ok(error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")),
-        S3Fault::SlowDown => Ok(error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown")),
+        S3Fault::InternalError => {
+            drain(request).await;
+            Ok(error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"))
+        }
+        S3Fault::SlowDown => {
+            drain(request).await;
+            Ok(error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown"))
+        }
         S3Fault::Slow => {
             tokio::time::sleep(fault.delay).await;
             serve(request).await
@@ -58,6 +65,12 @@ pub(crate) async fn handle(
     }
 }
 
+/// Reads the body to its end: a client that is still sending does not see an answer.
+async fn drain(request: Request<Incoming>) {
+    let mut body = request.into_body();
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
 fn error(status: StatusCode, code: &str) -> HttpResponse {
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>A fault rule of local-cloud</Message></Error>"
@@ -69,23 +82,24 @@ fn error(status: StatusCode, code: &str) -> HttpResponse {
         header::CONTENT_TYPE,
         header::HeaderValue::from_static("application/xml"),
     );
-    // Its body may not have been read.
-    headers.insert(
-        header::CONNECTION,
-        header::HeaderValue::from_static("close"),
-    );
     answer
 }
 
 /// The body up to its half, then an error, which cuts the connection.
 fn cut_in_half(body: Body) -> Body {
     let remaining = body.size_hint().exact().unwrap_or(0) / 2;
-    Body::http_body_unsync(Half { body, remaining })
+    Body::http_body_unsync(Half {
+        body,
+        remaining,
+        paused: false,
+    })
 }
 
 struct Half {
     body: Body,
     remaining: u64,
+    /// Whether the server has had a moment to send what it has before the error.
+    paused: bool,
 }
 
 impl HttpBody for Half {
@@ -96,6 +110,11 @@ impl HttpBody for Half {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        if self.remaining == 0 && !self.paused {
+            self.paused = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if self.remaining == 0 {
             return Poll::Ready(Some(Err(Cut.into())));
         }
