@@ -69,7 +69,7 @@ def _folder(options: Options) -> Path:
 def _measured(options: Options, console: Console, processes: Processes, folder: Path) -> Outcome:
     placement = Placement.of_this_machine()
     console.step(placement.describe())
-    input_file = options.input or _own_text(options)
+    input_file = options.input or own_text(options)
     console.live("starting Lambda and S3 on loopback")
     cloud = services.LocalCloud.start(processes, placement, folder)
     console.live("starting Flink")
@@ -94,7 +94,8 @@ def _measured(options: Options, console: Console, processes: Processes, folder: 
     return Outcome(made, found.balance_text, found.good)
 
 
-def _own_text(options: Options) -> Path:
+def own_text(options: Options) -> Path:
+    """The demo's own input, written once."""
     path = options.out / "flood.txt"
     if not path.exists() and make_text.main(["--out", str(path)]) != 0:
         raise DemoError(EX_UNAVAILABLE, f"cannot write the demo's text to {path}")

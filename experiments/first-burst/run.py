@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""Measures what the first burst must show, a row of the issue at a time: run.py ROW... See README.md."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from demo import options, run, signals  # noqa: E402
+from demo.console import Console  # noqa: E402
+from demo.errors import DemoError, Interrupted  # noqa: E402
+
+import saturation  # noqa: E402
+
+RESULTS = HERE / "results"
+OUT = ROOT / "target" / "experiments" / "first-burst"
+# So quiet before the spike that nothing can be learnt about what the local lane can take.
+UNKNOWN_PROFILE = "500:4s,800k:10s,500:6s"
+REAL_PROFILE = "20k:4s,300k:8s,20k:4s"
+
+
+def demo(console: Console, *arguments: str) -> dict:
+    """The report of one run of the demo; the run must be right."""
+    chosen = dataclasses.replace(options.parse([*arguments, "--out", str(OUT)]), keep=False)
+    outcome = run.run(chosen, console)
+    if not outcome.good:
+        raise DemoError(1, f"this run's result is wrong: {' '.join(arguments)}")
+    return outcome.report
+
+
+def correctness(console: Console, arguments: argparse.Namespace) -> dict:
+    """The same result whatever is diverted."""
+    runs = {burst: demo(console, "--profile", arguments.profile, "--burst", burst) for burst in ("off", "on", "all")}
+    return {"runs": runs, "summary": _same(runs)}
+
+
+def real_input(console: Console, arguments: argparse.Namespace) -> dict:
+    """The same on real texts."""
+    summary, runs = {}, {}
+    for file in arguments.inputs:
+        name = Path(file).name
+        of_file = {burst: demo(console, "--profile", REAL_PROFILE, "--input", file, "--burst", burst) for burst in ("off", "on", "all")}
+        summary[name] = _same(of_file)
+        runs |= {f"{name} {burst}": report for burst, report in of_file.items()}
+    return {"runs": runs, "summary": summary}
+
+
+def spike(console: Console, arguments: argparse.Namespace) -> dict:
+    """A step beyond what the local lane can take, with and without diverting."""
+    runs = {burst: demo(console, "--profile", arguments.profile, "--burst", burst) for burst in ("on", "off")}
+    growing = [row["p99_local_ms"] for row in runs["off"]["timeline"] if row["p99_local_ms"] is not None]
+    on, off = ({lane: runs[burst]["latency_ms"][lane]["spike"]["p99"] for lane in ("local", "cloud")} for burst in ("on", "off"))
+    return {"runs": runs, "summary": {
+        "spike_rate_per_s": runs["on"]["spike_rate_per_s"], "capacity_estimate_per_s": runs["on"]["local_capacity_per_s"],
+        "p99_ms_in_the_spike": {"on": on, "off": off["local"]},
+        "off_over_on": round(off["local"] / max(value for value in on.values() if value), 1),
+        "off_p99_ms_by_second": growing,
+    }}
+
+
+def reaction(console: Console, arguments: argparse.Namespace) -> dict:
+    """From the spike's first record to the first diverted one, armed and with the capacity unknown; and the release."""
+    runs = {}
+    for number in range(arguments.repeat):
+        runs[f"armed {number}"] = demo(console, "--profile", arguments.profile)
+        runs[f"unknown {number}"] = demo(console, "--profile", UNKNOWN_PROFILE)
+    return {"runs": runs, "summary": {
+        kind: {name: [report[name] for key, report in runs.items() if key.startswith(kind)] for name in ("reaction_ms", "release_ms")}
+        for kind in ("armed", "unknown")
+    }}
+
+
+def overhead(console: Console, arguments: argparse.Namespace) -> dict:
+    """The throughput of the saturated local lane with a valve that diverts nothing, over that without a valve."""
+    return saturation.compare(console, OUT, arguments.repeat)
+
+
+def restart(console: Console, arguments: argparse.Namespace) -> dict:
+    """kill -9 of the TaskManager in mid-spike."""
+    runs = {str(number): demo(console, "--profile", arguments.profile, "--kill", "taskmanager@spike+5s") for number in range(arguments.repeat)}
+    return {"runs": runs, "summary": [
+        {"oracle_match": report["oracle"]["match"], **report["balance"], "took_ms": report["run"]["took_ms"]} for report in runs.values()
+    ]}
+
+
+ROWS: dict[str, Callable[[Console, argparse.Namespace], dict]] = {
+    "correctness": correctness, "real-input": real_input, "spike": spike, "reaction": reaction, "overhead": overhead, "restart": restart,
+}
+
+
+def _same(runs: dict[str, dict]) -> dict:
+    shas = sorted({report["result"]["sha256_of_canonical_csv"] for report in runs.values()})
+    return {
+        "equal": len(shas) == 1, "sha256": shas,
+        "oracle_match": {name: report["oracle"]["match"] for name, report in runs.items()},
+        "open": {name: report["balance"]["open"] for name, report in runs.items()},
+        "diverted": {name: report["records"]["diverted"] for name, report in runs.items()},
+    }
+
+
+def _machine() -> dict:
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "kernel": platform.release(), "commit": commit.stdout.strip(),
+            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+
+
+def main(argv: list[str]) -> int:
+    """Runs the rows that are asked for, and keeps the raw results of each."""
+    parser = argparse.ArgumentParser(prog="run.py", description=__doc__)
+    parser.add_argument("rows", nargs="+", choices=[*ROWS, "all"], metavar="ROW", help=f"{', '.join(ROWS)} or all")
+    parser.add_argument("--profile", default=options.DEFAULT_PROFILE, help="of all rows but real-input and overhead (default %(default)s)")
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs of reaction and restart, pairs of overhead (default %(default)s)")
+    parser.add_argument("--inputs", nargs="+", default=["../shared/data/shakespeare.txt", "../shared/data/apache_access.log"], metavar="FILE",
+                        help="of real-input, seen from the repository's root")
+    arguments = parser.parse_args(argv)
+    os.chdir(ROOT)
+    OUT.mkdir(parents=True, exist_ok=True)
+    RESULTS.mkdir(exist_ok=True)
+    try:
+        with signals.raising():
+            for row in ROWS if "all" in arguments.rows else arguments.rows:
+                console = Console()
+                console.step(f"== {row}: {ROWS[row].__doc__}")
+                found = {"row": row, "command": " ".join(["run.py", *argv]), "machine": _machine()} | ROWS[row](console, arguments)
+                (RESULTS / f"{row}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+                console.step(json.dumps(found["summary"], indent=1))
+    except DemoError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return error.code
+    except Interrupted as interrupt:
+        return interrupt.code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
