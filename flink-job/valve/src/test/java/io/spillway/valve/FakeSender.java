@@ -5,6 +5,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
 
 /** Remembers what is sent, and answers what the test says when the test says it. */
 final class FakeSender implements BatchSender {
@@ -30,16 +31,14 @@ final class FakeSender implements BatchSender {
   }
 
   final List<Sent> sent = new ArrayList<>();
-  boolean settleAtOnce;
+  Consumer<Sent> onSend = send -> {};
   boolean closed;
 
   @Override
   public CompletableFuture<Answer> send(String id, byte[] message, Duration deadline) {
     Sent send = new Sent(id, DecodedBatch.of(message), deadline, new CompletableFuture<>());
     sent.add(send);
-    if (settleAtOnce) {
-      send.settle();
-    }
+    onSend.accept(send);
     return send.answer();
   }
 
