@@ -12,10 +12,12 @@ import org.apache.flink.api.common.RuntimeExecutionMode;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.serialization.SimpleStringEncoder;
 import org.apache.flink.configuration.CheckpointingOptions;
+import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.ExecutionOptions;
 import org.apache.flink.configuration.IllegalConfigurationException;
 import org.apache.flink.configuration.PipelineOptions;
+import org.apache.flink.configuration.ReadableConfig;
 import org.apache.flink.core.execution.CheckpointingMode;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
@@ -61,26 +63,37 @@ public final class WordCountJob {
   private static void submit(WordCountOptions options, Clock clock) throws Exception {
     ReplaySource.checkInput(options.input());
     Output.check(options);
-    StreamExecutionEnvironment env =
-        StreamExecutionEnvironment.getExecutionEnvironment(configuration(options));
+    StreamExecutionEnvironment env = environment(options, new Configuration());
     ReplayPlan plan = ReplayPlan.of(options, clock.instant());
     build(env, options, plan);
     System.out.println(plan.toJson());
     env.execute(options.job());
   }
 
-  /** What this job needs of Flink. */
-  static Configuration configuration(WordCountOptions options) {
-    Configuration configuration = new Configuration();
-    configuration.set(ExecutionOptions.RUNTIME_MODE, RuntimeExecutionMode.STREAMING);
-    configuration.set(ExecutionOptions.BUFFER_TIMEOUT, BUFFER_TIMEOUT);
-    configuration.set(PipelineOptions.OBJECT_REUSE, true);
+  /**
+   * An environment for this job.
+   *
+   * @param given Flink options of the user, over which only what the job cannot do without is laid
+   */
+  static StreamExecutionEnvironment environment(WordCountOptions options, Configuration given) {
+    StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(given);
+    Configuration own = new Configuration();
+    own.set(ExecutionOptions.RUNTIME_MODE, RuntimeExecutionMode.STREAMING);
     // Every type here has a serializer of Flink's own; Kryo would be a mistake.
-    configuration.set(PipelineOptions.GENERIC_TYPES, false);
-    configuration.set(CheckpointingOptions.CHECKPOINTING_INTERVAL, options.checkpointInterval());
-    configuration.set(
-        CheckpointingOptions.CHECKPOINTING_CONSISTENCY_MODE, CheckpointingMode.EXACTLY_ONCE);
-    return configuration;
+    own.set(PipelineOptions.GENERIC_TYPES, false);
+    own.set(CheckpointingOptions.CHECKPOINTING_INTERVAL, options.checkpointInterval());
+    own.set(CheckpointingOptions.CHECKPOINTING_CONSISTENCY_MODE, CheckpointingMode.EXACTLY_ONCE);
+    setUnlessGiven(own, env.getConfiguration(), PipelineOptions.OBJECT_REUSE, true);
+    setUnlessGiven(own, env.getConfiguration(), ExecutionOptions.BUFFER_TIMEOUT, BUFFER_TIMEOUT);
+    env.configure(own);
+    return env;
+  }
+
+  private static <T> void setUnlessGiven(
+      Configuration own, ReadableConfig given, ConfigOption<T> option, T value) {
+    if (given.getOptional(option).isEmpty()) {
+      own.set(option, value);
+    }
   }
 
   /** Adds the job to an environment. */

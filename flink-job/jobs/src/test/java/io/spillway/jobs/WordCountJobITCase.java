@@ -98,11 +98,9 @@ class WordCountJobITCase {
   }
 
   private static void run(WordCountOptions options) throws Exception {
-    Configuration configuration = WordCountJob.configuration(options);
     // A job that fails shall fail the test, not start anew.
-    configuration.set(RestartStrategyOptions.RESTART_STRATEGY, "none");
-    StreamExecutionEnvironment env =
-        StreamExecutionEnvironment.getExecutionEnvironment(configuration);
+    Configuration given = new Configuration().set(RestartStrategyOptions.RESTART_STRATEGY, "none");
+    StreamExecutionEnvironment env = WordCountJob.environment(options, given);
     WordCountJob.build(env, options, ReplayPlan.of(options, Instant.now()));
     env.execute(options.job());
   }
