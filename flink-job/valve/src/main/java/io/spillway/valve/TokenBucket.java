@@ -14,7 +14,7 @@ final class TokenBucket {
   private long refilledNanos;
 
   /**
-   * Sets the rate. A bucket that was unlimited starts full, else it keeps what it has.
+   * Sets the rate. A bucket that was or becomes unlimited is full, else it keeps what it has.
    *
    * @param recordsPerSecond at least 0; infinite for no limit
    */
@@ -23,8 +23,7 @@ final class TokenBucket {
     perNano = recordsPerSecond / 1e9;
     // Less than one token could never be spent.
     depth = recordsPerSecond == 0 ? 0 : Math.max(1, recordsPerSecond * DEPTH_SECONDS);
-    tokens = Math.min(tokens, depth);
-    refilledNanos = nowNanos;
+    tokens = perNano == Double.POSITIVE_INFINITY ? depth : Math.min(tokens, depth);
   }
 
   /** Adds what came in since the last time. */

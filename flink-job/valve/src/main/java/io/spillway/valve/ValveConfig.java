@@ -9,7 +9,9 @@ import java.util.regex.Pattern;
 import javax.annotation.Nullable;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.IllegalConfigurationException;
+import org.apache.flink.configuration.MemorySize;
 import org.apache.flink.configuration.ReadableConfig;
+import org.apache.flink.util.TimeUtils;
 
 /**
  * The valve's settings, checked: what is in here is within its bounds.
@@ -48,6 +50,11 @@ record ValveConfig(
 
   private static final Duration ONE_MS = Duration.ofMillis(1);
 
+  private static final MemorySize LEAST_BATCH = MemorySize.parse("4 kb");
+
+  /** The most that the function takes. */
+  private static final MemorySize MOST_BATCH = MemorySize.ofMebiBytes(16);
+
   /**
    * Reads and checks the options.
    *
@@ -58,6 +65,15 @@ record ValveConfig(
       throw new IllegalConfigurationException(
           "The valve's name '%s' does not match %s.", valve, NAME.pattern());
     }
+    try {
+      return read(valve, options);
+    } catch (IllegalArgumentException e) {
+      // Flink's own message names the option and the value that it could not parse.
+      throw new IllegalConfigurationException(e.getMessage(), e);
+    }
+  }
+
+  private static ValveConfig read(String valve, ReadableConfig options) {
     return new ValveConfig(
         valve,
         name(options, ValveOptions.JOB),
@@ -65,18 +81,8 @@ record ValveConfig(
         bounded(options, ValveOptions.WINDOW_SIZE, ONE_MS, Duration.ofDays(366)).toMillis(),
         url(options),
         token(options),
-        (int)
-            bounded(
-                ValveOptions.BATCH_MAX_SIZE,
-                options.get(ValveOptions.BATCH_MAX_SIZE).getBytes(),
-                4 << 10,
-                16 << 20),
-        (int)
-            bounded(
-                ValveOptions.BATCH_MAX_RECORDS,
-                options.get(ValveOptions.BATCH_MAX_RECORDS),
-                1,
-                16 << 20),
+        (int) maxBatchBytes(options),
+        bounded(options, ValveOptions.BATCH_MAX_RECORDS, 1, 16 << 20),
         bounded(options, ValveOptions.BATCH_LINGER, ONE_MS, Duration.ofMinutes(10)),
         bounded(options, ValveOptions.BATCH_DEADLINE, ONE_MS, Duration.ofMinutes(10)),
         bounded(
@@ -133,16 +139,33 @@ record ValveConfig(
     return value;
   }
 
+  private static long maxBatchBytes(ReadableConfig options) {
+    MemorySize value = options.get(ValveOptions.BATCH_MAX_SIZE);
+    if (value.compareTo(LEAST_BATCH) < 0 || value.compareTo(MOST_BATCH) > 0) {
+      throw invalid(
+          ValveOptions.BATCH_MAX_SIZE, value, "between " + LEAST_BATCH + " and " + MOST_BATCH);
+    }
+    return value.getBytes();
+  }
+
   private static Duration bounded(
       ReadableConfig options, ConfigOption<Duration> option, Duration least, Duration most) {
     Duration value = options.get(option);
     if (value.compareTo(least) < 0 || value.compareTo(most) > 0) {
-      throw invalid(option, value, "between " + least + " and " + most);
+      throw invalid(
+          option,
+          TimeUtils.formatWithHighestUnit(value),
+          "between "
+              + TimeUtils.formatWithHighestUnit(least)
+              + " and "
+              + TimeUtils.formatWithHighestUnit(most));
     }
     return value;
   }
 
-  private static long bounded(ConfigOption<?> option, long value, long least, long most) {
+  private static int bounded(
+      ReadableConfig options, ConfigOption<Integer> option, int least, int most) {
+    int value = options.get(option);
     if (value < least || value > most) {
       throw invalid(option, value, "between " + least + " and " + most);
     }

@@ -63,7 +63,8 @@ final class LatencyLog {
     }
   }
 
-  private void flush() {
+  /** Writes what is waiting now. */
+  synchronized void flush() {
     scheduled.set(false);
     StringBuilder lines = new StringBuilder();
     LaneLatency lane;
@@ -78,6 +79,9 @@ final class LatencyLog {
                   .append('\t')
                   .append(Base64.getEncoder().encodeToString(histogram))
                   .append('\n'));
+    }
+    if (lines.isEmpty()) {
+      return;
     }
     try {
       // One write, so that the lines of several TaskManagers do not mix.
