@@ -177,8 +177,7 @@ final class CloudLane {
 
   private void send(SealedBatch batch) {
     Duration left = timeLeft(batch);
-    int send = ++batch.sends;
-    if (send > 1) {
+    if (++batch.sends > 1) {
       counters.add(Count.RETRIES, 1);
     }
     sender
@@ -186,8 +185,7 @@ final class CloudLane {
         .whenComplete(
             (answer, failure) -> {
               try {
-                mailbox.execute(
-                    () -> answered(batch, send, answer, failure), "answer to %s", batch.id);
+                mailbox.execute(() -> answered(batch, answer, failure), "answer to %s", batch.id);
               } catch (RejectedExecutionException e) {
                 // The task is over: the batch is in its last checkpoint, or will be read anew.
                 LOG.debug("Answer to {} came after the end of the task", batch.id);
@@ -196,11 +194,8 @@ final class CloudLane {
   }
 
   private void answered(
-      SealedBatch batch,
-      int send,
-      @Nullable BatchSender.Answer answer,
-      @Nullable Throwable failure) {
-    if (closed || send != batch.sends || batch.returned) {
+      SealedBatch batch, @Nullable BatchSender.Answer answer, @Nullable Throwable failure) {
+    if (closed) {
       return;
     }
     SendOutcome outcome = SendOutcome.of(answer, failure, batch, config);
@@ -227,12 +222,11 @@ final class CloudLane {
       return;
     }
     LOG.info("Batch {} is sent again in {} ms: {}", batch.id, wait.toMillis(), retry.reason());
-    int sends = batch.sends;
     timers.registerTimer(
         // Rounded up: a Retry-After must not be undercut.
         timers.getCurrentProcessingTime() + wait.plusNanos(999_999).toMillis(),
         time -> {
-          if (closed || batch.returned || batch.sends != sends) {
+          if (closed) {
             return;
           }
           if (timeLeft(batch).compareTo(Duration.ofMillis(1)) < 0) {

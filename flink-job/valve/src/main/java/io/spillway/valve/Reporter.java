@@ -5,6 +5,7 @@ import io.spillway.valve.latency.LaneLatency;
 import java.io.IOException;
 import java.util.EnumMap;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import javax.annotation.Nullable;
 import org.apache.flink.util.ExceptionUtils;
@@ -79,8 +80,12 @@ final class Reporter {
     }
   }
 
-  /** Reports now, whenever the last one was. */
-  void report() {
+  /**
+   * Reports now, whenever the last one was.
+   *
+   * @return done when the answer is there, whatever it is
+   */
+  CompletableFuture<Void> report() {
     Map<Lane, byte[]> latencies = new EnumMap<>(Lane.class);
     for (Lane lane : Lane.values()) {
       byte[] latency = LaneLatency.drain(lane);
@@ -98,12 +103,13 @@ final class Reporter {
             unavailableNanos / 1_000_000,
             latencies);
     waiting = true;
-    transport
+    return transport
         .post(report)
-        .whenComplete(
+        .handle(
             (body, failure) -> {
               waiting = false;
               answered(body, failure);
+              return null;
             });
   }
 

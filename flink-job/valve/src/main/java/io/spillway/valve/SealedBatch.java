@@ -15,7 +15,7 @@ final class SealedBatch {
   /** When it was sealed, on the monotonic clock. */
   final long sealedNanos;
 
-  /** Sends so far. An answer to an earlier send than the last one does not count. */
+  /** Sends so far. There is never more than one under way. */
   int sends;
 
   /** Whether it was refused and is now being returned to the local lane. */

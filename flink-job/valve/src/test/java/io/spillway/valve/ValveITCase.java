@@ -50,7 +50,10 @@ class ValveITCase {
       assertThat(outcome.last.get("final").booleanValue()).isTrue();
       assertThat(outcome.last.get("checkpoint").isNull()).isTrue();
       assertThat(outcome.last.get("watermark_ms").longValue()).isEqualTo(Long.MAX_VALUE);
-      assertThat(sidecar.reports).isNotEmpty();
+      JsonNode report = Json.object(sidecar.reports.get(sidecar.reports.size() - 1).body());
+      assertThat(report.get("received").longValue()).isEqualTo(RECORDS);
+      assertThat(report.get("diverted").longValue()).isEqualTo(totals.get("diverted"));
+      assertThat(report.get("unsettled").longValue()).isZero();
     }
   }
 

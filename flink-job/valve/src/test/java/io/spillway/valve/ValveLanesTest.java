@@ -146,22 +146,6 @@ class ValveLanesTest {
   }
 
   @Test
-  void anAnswerToAnEarlierSendDoesNotCount() throws Exception {
-    try (ValveHarness valve = ValveHarness.open()) {
-      valve.divertAll(8).record("a", 1);
-      valve.sealed().reply(422, "");
-      valve.mails();
-      assertThat(valve.local()).containsExactly("a");
-      // The sidecar has refused it; whatever else comes is too late.
-      valve.sender.last().settle();
-      valve.mails();
-
-      assertThat(valve.receipts()).isEmpty();
-      assertThat(valve.local()).containsExactly("a");
-    }
-  }
-
-  @Test
   void creditsBoundTheBatchesThatAreUnsettled() throws Exception {
     Configuration options = TestConfig.options();
     options.set(ValveOptions.BATCH_MAX_RECORDS, 1);
