@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
 # A standalone Flink cluster on this machine: start, run, status, stop. See --help.
 set -euo pipefail
-exec python3 "$(dirname "${BASH_SOURCE[0]}")/flink_cluster/main.py" "$@"
+scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PYTHONPATH="$scripts${PYTHONPATH:+:$PYTHONPATH}" exec python3 -m flink_cluster "$@"

@@ -11,12 +11,14 @@ import time
 import urllib.request
 import uuid
 
-import config
-from errors import CANNOT_CREATE, SOFTWARE, UNAVAILABLE, USAGE, Refused
-from processes import identity, is_alive, send, wait_until_gone
-from supervisor import GRACE_S, write_atomically
+from . import config
+from .errors import CANNOT_CREATE, SOFTWARE, UNAVAILABLE, USAGE, Refused
+from .processes import identity, is_alive, send, wait_until_gone
+from .supervisor import GRACE_S, write_atomically
 
-SUPERVISOR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "supervisor.py")
+# The caller may be anywhere, so the supervisor is told where this package is.
+SUPERVISOR = [sys.executable, "-m", "flink_cluster.supervisor"]
+SCRIPTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PORTS = ("rest.port", "jobmanager.rpc.port")
 PORT_ATTEMPTS = 5
 # Tells our JobManager from another that won the race for the port.
@@ -115,8 +117,8 @@ def write_plan(directory: str, settings: dict, arguments) -> None:
 def launch(directory: str) -> subprocess.Popen:
     """Starts the supervisor in a session of its own, so that a terminal's Ctrl-C does not reach it."""
     with open(os.path.join(directory, "log", "supervisor.log"), "ab") as log:
-        return subprocess.Popen([sys.executable, SUPERVISOR, directory], stdin=subprocess.DEVNULL, stdout=log,
-                                stderr=log, start_new_session=True)
+        return subprocess.Popen([*SUPERVISOR, directory], env={**os.environ, "PYTHONPATH": SCRIPTS},
+                                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
 def wait_until_ready(directory: str, settings: dict, supervisor: subprocess.Popen, arguments) -> bool:

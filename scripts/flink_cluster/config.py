@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 
-from errors import Refused, UNAVAILABLE, CONFIG
+from .errors import Refused, UNAVAILABLE, CONFIG
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 LIB = os.path.join(ROOT, "flink-job", "cluster", "target", "lib")

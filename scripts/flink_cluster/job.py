@@ -6,8 +6,8 @@ import re
 import subprocess
 import sys
 
-import config
-from errors import SOFTWARE, UNAVAILABLE, Refused
+from . import config
+from .errors import SOFTWARE, UNAVAILABLE, Refused
 
 SUBMITTED = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
 

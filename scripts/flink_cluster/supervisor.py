@@ -10,8 +10,8 @@ import signal
 import sys
 import time
 
-import config
-from processes import identity, is_alive, spawn
+from . import config
+from .processes import identity, is_alive, spawn
 
 # Long enough for the dead process's memory to be free again. One that keeps dying young waits longer each time.
 RESTART_DELAY_S = 0.5

@@ -15,6 +15,12 @@ import org.apache.flink.metrics.Counter;
  * reader is unavailable until an alarm goes off.
  */
 final class ReplayReader implements SourceReader<byte[], ReplaySplit> {
+  /**
+   * A reader that woke up for each millisecond's records would spend a twentieth of a core on
+   * waking up. Real sources hand over records in fetches too.
+   */
+  static final long MIN_NAP_MS = 5;
+
   private final ReplaySource.Settings settings;
   private final byte[][] lines;
   private final Clock clock;
@@ -83,7 +89,7 @@ final class ReplayReader implements SourceReader<byte[], ReplaySplit> {
       return true;
     }
     becomeUnavailable();
-    alarm.completeAfter(offsetMs - dueOffsetMs, available);
+    alarm.completeAfter(Math.max(MIN_NAP_MS, offsetMs - dueOffsetMs), available);
     return false;
   }
 

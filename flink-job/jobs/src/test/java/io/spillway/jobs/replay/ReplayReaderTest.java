@@ -42,6 +42,22 @@ class ReplayReaderTest {
   }
 
   @Test
+  void doesNotWakeUpForEachMillisecond() throws Exception {
+    ReplayReader reader = reader("1k:1s", "a");
+    assign(reader, ReplaySplit.untouched(0, 1));
+    time.nowMs = DUE_START_MS;
+    drain(reader);
+
+    time.advanceTo(DUE_START_MS + ReplayReader.MIN_NAP_MS - 1);
+    assertThat(reader.isAvailable()).isNotDone();
+
+    time.advanceTo(DUE_START_MS + ReplayReader.MIN_NAP_MS);
+    assertThat(reader.isAvailable()).isDone();
+    drain(reader);
+    assertThat(output.records).hasSize(1 + (int) ReplayReader.MIN_NAP_MS);
+  }
+
+  @Test
   void goesRoundTheLinesAndStampsEachRecordWithItsScheduleEvenIfLate() throws Exception {
     ReplayReader reader = reader("2k:2ms,0:1s,1k:3ms", "a", "b", "");
     assign(reader, ReplaySplit.untouched(0, 1));

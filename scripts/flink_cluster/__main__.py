@@ -6,9 +6,8 @@ import os
 import signal
 import sys
 
-import cluster
-import job
-from errors import CANNOT_CREATE, NO_INPUT, USAGE, Refused
+from . import cluster, job
+from .errors import CANNOT_CREATE, NO_INPUT, USAGE, Refused
 
 DESCRIPTION = """\
 A standalone Flink cluster on this machine, each process a JVM of its own, on loopback and on free ports.

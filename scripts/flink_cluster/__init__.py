@@ -1,0 +1,1 @@
+"""A standalone Flink cluster on this machine."""
