@@ -71,6 +71,7 @@ class ValveHistoryTest {
     }
     checkEachRecordOnce();
     checkBooks();
+    assertThat(batches).as("a history with few batches shows little").hasSizeGreaterThan(15);
   }
 
   private List<Event> source() {
@@ -82,7 +83,7 @@ class ValveHistoryTest {
         events.add(new Event(watermark, null));
       } else {
         // Some are late, most are not.
-        long time = watermark - 200 + random.nextInt(2_500);
+        long time = watermark - 700 + random.nextInt(2_000);
         events.add(new Event(time, i + "@" + time));
       }
     }
@@ -91,28 +92,36 @@ class ValveHistoryTest {
 
   private void start() throws Exception {
     Configuration options = TestConfig.options();
-    options.set(ValveOptions.BATCH_MAX_RECORDS, 40);
+    options.set(ValveOptions.BATCH_MAX_RECORDS, 15);
     options.set(ValveOptions.BATCH_MAX_SIZE, MemorySize.parse("4kb"));
     valve = ValveHarness.restore(options, committedState);
     position = committedPosition;
+    direct();
   }
 
   private void step() throws Exception {
-    switch (random.nextInt(40)) {
-      case 0, 1 -> {
-        checkpointNow();
-        if (random.nextBoolean()) {
-          crash();
-        }
+    int dice = random.nextInt(200);
+    if (dice < 4) {
+      checkpointNow();
+      if (random.nextInt(4) == 0) {
+        crash();
       }
-      case 2 -> crash();
-      case 3, 4 -> direct();
-      case 5, 6, 7 -> answer();
-      case 8, 9 -> valve.pass(Duration.ofMillis(random.nextInt(120)));
-      case 10, 11, 12 -> valve.mail();
-      case 13 -> valve.localOutput.congested = random.nextBoolean();
-      case 14 -> valve.localOutput.available = random.nextInt(4) != 0;
-      default -> emit(source.get(position++));
+    } else if (dice < 5) {
+      crash();
+    } else if (dice < 8) {
+      direct();
+    } else if (dice < 20) {
+      answer();
+    } else if (dice < 30) {
+      valve.pass(Duration.ofMillis(random.nextInt(60)));
+    } else if (dice < 50) {
+      valve.mail();
+    } else if (dice < 53) {
+      valve.localOutput.congested = random.nextInt(3) == 0;
+    } else if (dice < 56) {
+      valve.localOutput.available = random.nextInt(4) != 0;
+    } else {
+      emit(source.get(position++));
     }
   }
 
@@ -131,14 +140,16 @@ class ValveHistoryTest {
           case 1 -> Double.POSITIVE_INFINITY;
           default -> random.nextInt(2_000);
         };
-    valve.direct(rate, random.nextInt(4) != 0, random.nextInt(6), 1 + random.nextInt(2_000));
+    valve.direct(rate, random.nextInt(5) != 0, random.nextInt(8), 500 + random.nextInt(5_000));
   }
 
   private void answer() {
-    if (valve.sender.sent.isEmpty()) {
+    List<FakeSender.Sent> waiting =
+        valve.sender.sent.stream().filter(sent -> !sent.answer().isDone()).toList();
+    if (waiting.isEmpty()) {
       return;
     }
-    FakeSender.Sent sent = valve.sender.sent.get(random.nextInt(valve.sender.sent.size()));
+    FakeSender.Sent sent = waiting.get(random.nextInt(waiting.size()));
     switch (random.nextInt(6)) {
       case 0 -> sent.reply(422, "no");
       case 1 -> sent.reply(500, "");
