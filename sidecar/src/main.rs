@@ -1,1 +1,17 @@
-fn main() {}
+//! The `spillway` binary.
+
+use std::process::exit;
+
+use tracing_subscriber::EnvFilter;
+
+fn main() {
+    let filter = EnvFilter::try_from_env("SPILLWAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    if let Err(failure) = spillway::cli::main(std::env::args_os()) {
+        eprintln!("spillway: {failure}");
+        exit(failure.code as i32);
+    }
+}

@@ -1,0 +1,165 @@
+//! Puts file, environment and flags together.
+
+use std::path::Path;
+
+use serde::Deserialize as _;
+use toml::{Table, Value};
+
+use super::keys::{KEYS, Key, Kind};
+use super::{Config, Secret};
+use crate::failure::{ExitCode, Failure};
+
+/// A value that was set outside the file.
+#[derive(Debug, Clone)]
+pub struct Override {
+    /// What is set.
+    pub key: &'static Key,
+    /// As it was written.
+    pub value: String,
+    /// Where, for people: `--listen`, `SPILLWAY_LISTEN`.
+    pub origin: String,
+}
+
+/// Sections whose environment variables are ours alone, so that a misspelt one can be refused.
+const SECTIONS: &[&str] = &[
+    "SPILLWAY_FLINK_",
+    "SPILLWAY_LAMBDA_",
+    "SPILLWAY_DIVERT_",
+    "SPILLWAY_POLICY_",
+    "SPILLWAY_HTTP_",
+];
+
+/// The configuration from `file`, with `environment` over it and `flags` over that.
+///
+/// Fails with one line that names the place and what to do.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+    flags: Vec<Override>,
+) -> Result<Config, Failure> {
+    let mut table = match file {
+        Some(path) => read(path)?,
+        None => Table::new(),
+    };
+    let mut overrides = from_environment(environment)?;
+    overrides.extend(flags);
+    for item in &overrides {
+        set(&mut table, item)?;
+    }
+    let mut config = Config::deserialize(table).map_err(|error| {
+        Failure::new(
+            ExitCode::Config,
+            format!("the configuration is incomplete: {}", error.message()),
+        )
+    })?;
+    if let Some(path) = &config.token_file {
+        config.token = Some(token(path)?);
+    }
+    let problems = config.problems();
+    if problems.is_empty() {
+        return Ok(config);
+    }
+    let place = file.map_or_else(String::new, |path| format!("{}: ", path.display()));
+    Err(Failure::new(
+        ExitCode::Config,
+        format!("{place}{}", problems.join("; ")),
+    ))
+}
+
+fn read(path: &Path) -> Result<Table, Failure> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| unreadable("configuration", path, &error))?;
+    let located = |error: &toml::de::Error| {
+        let line = error.span().map_or_else(String::new, |span| {
+            format!(
+                " line {}",
+                text[..span.start.min(text.len())].matches('\n').count() + 1
+            )
+        });
+        let message = format!("{}{line}: {}", path.display(), error.message());
+        Failure::new(ExitCode::Config, message)
+    };
+    let table: Table = toml::from_str(&text).map_err(|error| located(&error))?;
+    // Parsed a second time as what it means, so that an unknown key or a wrong value is found with its
+    // line. What is merely missing may still come from the environment.
+    match toml::from_str::<Config>(&text) {
+        Err(error) if !error.message().starts_with("missing field") => Err(located(&error)),
+        _ => Ok(table),
+    }
+}
+
+fn unreadable(what: &str, path: &Path, error: &std::io::Error) -> Failure {
+    let code = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => ExitCode::Permission,
+        _ => ExitCode::NoInput,
+    };
+    let message = format!(
+        "cannot read the {what} file {}: {error}; check the path and its permissions",
+        path.display()
+    );
+    Failure::new(code, message)
+}
+
+fn token(path: &Path) -> Result<Secret, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable("token", path, &error))?;
+    Ok(Secret::new(text.lines().next().unwrap_or_default().trim()))
+}
+
+fn from_environment(
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Vec<Override>, Failure> {
+    let mut found = Vec::new();
+    for (variable, value) in environment {
+        if let Some(key) = KEYS.iter().find(|key| key.variable() == variable) {
+            found.push(Override {
+                key,
+                value,
+                origin: variable,
+            });
+        } else if SECTIONS.iter().any(|section| variable.starts_with(section)) {
+            let message =
+                format!("unknown environment variable {variable}: see `spillway run --help`");
+            return Err(Failure::new(ExitCode::Config, message));
+        }
+    }
+    Ok(found)
+}
+
+fn set(table: &mut Table, item: &Override) -> Result<(), Failure> {
+    let wrong = |expected: &str| {
+        // The token is the one value that must not be repeated.
+        let value = if item.key.path == "token" {
+            "(secret)"
+        } else {
+            &item.value
+        };
+        Failure::new(
+            ExitCode::Config,
+            format!("{} is {value:?}: give {expected}", item.origin),
+        )
+    };
+    let value = match item.key.kind {
+        Kind::Text => Value::String(item.value.clone()),
+        Kind::Integer => Value::Integer(item.value.parse().map_err(|_| wrong("a whole number"))?),
+        Kind::Number => Value::Float(item.value.parse().map_err(|_| wrong("a number"))?),
+    };
+    let (section, name) = item.key.path.split_once('.').unwrap_or(("", item.key.path));
+    let place = if section.is_empty() {
+        &mut *table
+    } else {
+        table
+            .entry(section)
+            .or_insert_with(|| Value::Table(Table::new()))
+            .as_table_mut()
+            .ok_or_else(|| wrong("its section as a table in the file"))?
+    };
+    place.insert(name.to_owned(), value);
+    match Config::deserialize(table.clone()) {
+        Err(error) if !error.message().starts_with("missing field") => Err(wrong(error.message())),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/load.rs"]
+mod tests;

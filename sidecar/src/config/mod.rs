@@ -1,0 +1,285 @@
+//! The configuration: a TOML file, environment variables over it, flags over those.
+//!
+//! Unknown keys are refused everywhere. Every key of the file has a twin `SPILLWAY_*` and a flag; see
+//! [`keys`].
+
+pub mod keys;
+mod load;
+mod secret;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+pub use load::{Override, load};
+pub use secret::Secret;
+
+use crate::decide::Policy;
+use spillway_core::batch::MAX_BATCH_BYTES;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address to listen on; port 0 takes a free one. Beyond loopback a token is needed.
+    /// Default: 127.0.0.1:7077.
+    pub listen: SocketAddr,
+    /// Bearer token that every request except `/livez` and `/readyz` must carry. Default: none.
+    pub token: Option<Secret>,
+    /// File whose first line is the token. Default: none.
+    pub token_file: Option<PathBuf>,
+    /// After SIGTERM or SIGINT, how long batches in flight may take to settle. Default: 10s.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+    /// Where to watch the job. Without it, decisions rest on the valve's reports alone.
+    pub flink: Option<Flink>,
+    /// Where batches are processed.
+    pub lambda: Lambda,
+    /// How batches get there.
+    pub divert: Divert,
+    /// When records are diverted.
+    pub policy: Policy,
+    /// Limits of the HTTP server.
+    pub http: Http,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7077)),
+            token: None,
+            token_file: None,
+            grace: Duration::from_secs(10),
+            flink: None,
+            lambda: Lambda::default(),
+            divert: Divert::default(),
+            policy: Policy::default(),
+            http: Http::default(),
+        }
+    }
+}
+
+/// A Flink cluster's REST interface.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flink {
+    /// Base URL. Default: `http://127.0.0.1:8081`.
+    #[serde(default = "Flink::default_rest_url")]
+    pub rest_url: String,
+    /// The job's name or id.
+    pub job: String,
+    /// Time between two looks at the job. The cluster's `metrics.fetcher.update-interval` should not be
+    /// longer. Default: 200ms.
+    #[serde(with = "humantime_serde", default = "Flink::default_poll_interval")]
+    pub poll_interval: Duration,
+}
+
+impl Flink {
+    fn default_rest_url() -> String {
+        "http://127.0.0.1:8081".into()
+    }
+
+    fn default_poll_interval() -> Duration {
+        Duration::from_millis(200)
+    }
+}
+
+/// The burst function.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lambda {
+    /// Name or ARN. Default: spillway-burst.
+    pub function: String,
+    /// AWS region. Default: that of the AWS environment or profile.
+    pub region: Option<String>,
+    /// Another endpoint than AWS's own, for development. Default: none.
+    pub endpoint_url: Option<String>,
+    /// The function's memory in MB, for the cost estimate only. Default: 1769, one full vCPU.
+    pub memory_mb: u32,
+    /// Price of one GB-second, for the cost estimate. Default: 0.0000166667 USD, x86 in us-east-1
+    /// (aws.amazon.com/lambda/pricing, first tier).
+    pub usd_per_gb_second: f64,
+    /// Price of a million invocations. Default: 0.20 USD (the same list).
+    pub usd_per_million_requests: f64,
+    /// Price of a thousand PUTs. Default: 0.005 USD, S3 Standard in us-east-1 (aws.amazon.com/s3/pricing).
+    pub usd_per_thousand_puts: f64,
+}
+
+impl Default for Lambda {
+    fn default() -> Self {
+        Self {
+            function: "spillway-burst".into(),
+            region: None,
+            endpoint_url: None,
+            memory_mb: 1769,
+            usd_per_gb_second: 0.000_016_666_7,
+            usd_per_million_requests: 0.20,
+            usd_per_thousand_puts: 0.005,
+        }
+    }
+}
+
+/// How batches are sent on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Divert {
+    /// Invocations at once. Default: 8.
+    pub max_concurrency: u32,
+    /// Batches that may wait for an invocation; further ones get 429. Default: 16.
+    pub queue: u32,
+    /// Size of the largest batch, at most 16777216. Default: 8388608.
+    pub max_batch_bytes: usize,
+    /// Time for a batch whose sender states none, at most 60s. Default: 5s.
+    #[serde(with = "humantime_serde")]
+    pub deadline: Duration,
+}
+
+impl Default for Divert {
+    fn default() -> Self {
+        Self {
+            max_concurrency: 8,
+            queue: 16,
+            max_batch_bytes: 8 * 1024 * 1024,
+            deadline: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Limits that keep slow or greedy clients from holding the server up.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Connections at once; further ones wait to be accepted. Default: 256.
+    pub max_connections: u32,
+    /// Time for a request's header to arrive, and how long a connection may idle. Default: 60s.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// Time for a request's body to arrive. Default: 5s.
+    #[serde(with = "humantime_serde")]
+    pub body_timeout: Duration,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            max_connections: 256,
+            idle_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong with these values, one sentence each; empty if they can be used.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = self.policy.problems();
+        if self.token.is_none() && !self.listen.ip().is_loopback() {
+            problems.push(format!(
+                "listen is {}, which is not loopback, but there is no token: set token_file, or listen on 127.0.0.1",
+                self.listen
+            ));
+        }
+        if self.token.as_ref().is_some_and(Secret::is_empty) {
+            problems.push("the token is empty: give one, or leave the key out".into());
+        }
+        if let Some(flink) = &self.flink {
+            let known = |uri: &http::Uri| {
+                matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+            };
+            if !flink.rest_url.parse().is_ok_and(|uri| known(&uri)) {
+                problems.push(format!(
+                    "flink.rest_url is {:?}: give a URL such as http://127.0.0.1:8081",
+                    flink.rest_url
+                ));
+            }
+            if flink.job.is_empty() {
+                problems.push("flink.job is empty: give the job's name or id".into());
+            }
+            within(
+                &mut problems,
+                "flink.poll_interval",
+                flink.poll_interval,
+                20,
+                60_000,
+            );
+        }
+        if self.lambda.function.is_empty() {
+            problems.push("lambda.function is empty: give the function's name or ARN".into());
+        }
+        if !(128..=10_240).contains(&self.lambda.memory_mb) {
+            problems.push(format!(
+                "lambda.memory_mb is {}: Lambda has 128 to 10240",
+                self.lambda.memory_mb
+            ));
+        }
+        for (name, price) in [
+            ("usd_per_gb_second", self.lambda.usd_per_gb_second),
+            (
+                "usd_per_million_requests",
+                self.lambda.usd_per_million_requests,
+            ),
+            ("usd_per_thousand_puts", self.lambda.usd_per_thousand_puts),
+        ] {
+            if !(price >= 0.0 && price.is_finite()) {
+                problems.push(format!(
+                    "lambda.{name} is {price}: give a price of at least 0"
+                ));
+            }
+        }
+        self.divert_problems(&mut problems);
+        problems
+    }
+
+    fn divert_problems(&self, problems: &mut Vec<String>) {
+        let divert = &self.divert;
+        if !(1..=1000).contains(&divert.max_concurrency) {
+            problems.push(format!(
+                "divert.max_concurrency is {}: give 1 to 1000",
+                divert.max_concurrency
+            ));
+        }
+        if divert.queue > 10_000 {
+            problems.push(format!(
+                "divert.queue is {}: give at most 10000",
+                divert.queue
+            ));
+        }
+        if !(1..=MAX_BATCH_BYTES).contains(&divert.max_batch_bytes) {
+            problems.push(format!(
+                "divert.max_batch_bytes is {}: give 1 to {MAX_BATCH_BYTES}",
+                divert.max_batch_bytes
+            ));
+        }
+        within(problems, "divert.deadline", divert.deadline, 10, 60_000);
+        within(
+            problems,
+            "http.idle_timeout",
+            self.http.idle_timeout,
+            10,
+            3_600_000,
+        );
+        within(
+            problems,
+            "http.body_timeout",
+            self.http.body_timeout,
+            10,
+            600_000,
+        );
+        within(problems, "grace", self.grace, 0, 600_000);
+        if self.http.max_connections == 0 {
+            problems.push("http.max_connections is 0: give at least 1".into());
+        }
+    }
+}
+
+fn within(problems: &mut Vec<String>, name: &str, value: Duration, low_ms: u64, high_ms: u64) {
+    let (low, high) = (
+        Duration::from_millis(low_ms),
+        Duration::from_millis(high_ms),
+    );
+    if value < low || value > high {
+        problems.push(format!("{name} is {value:?}: give {low:?} to {high:?}"));
+    }
+}

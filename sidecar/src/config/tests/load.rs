@@ -1,0 +1,213 @@
+use std::io::Write as _;
+use std::time::Duration;
+
+use super::*;
+use crate::config::keys::by_path;
+use crate::decide::PolicyMode;
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn from(text: &str) -> Result<Config, Failure> {
+    load(Some(file(text).path()), [], Vec::new())
+}
+
+fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn flag(path: &str, value: &str) -> Override {
+    let key = by_path(path).unwrap();
+    Override {
+        key,
+        value: value.into(),
+        origin: format!("--{}", key.flag),
+    }
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    assert_eq!(from("").unwrap(), Config::default());
+}
+
+#[test]
+fn the_example_of_the_documentation_is_read() {
+    let config = from(
+        r#"
+        listen = "127.0.0.1:0"
+        [flink]
+        rest_url = "http://127.0.0.1:8081"
+        job = "wordcount"
+        poll_interval = "150ms"
+        [lambda]
+        function = "spillway-burst"
+        region = "us-east-1"
+        endpoint_url = "http://127.0.0.1:9001"
+        memory_mb = 1769
+        [divert]
+        max_concurrency = 4
+        queue = 2
+        max_batch_bytes = 8388608
+        deadline = "3s"
+        [policy]
+        mode = "burst"
+        target_utilization = 0.7
+        "#,
+    )
+    .unwrap();
+    assert_eq!(
+        config.flink.unwrap().poll_interval,
+        Duration::from_millis(150)
+    );
+    assert_eq!(config.divert.deadline, Duration::from_secs(3));
+    assert_eq!(config.policy.mode, PolicyMode::Burst);
+}
+
+#[test]
+fn flags_go_over_the_environment_and_that_over_the_file() {
+    let file = file("[divert]\nqueue = 1\nmax_concurrency = 1\n[policy]\nmode = \"local\"\n");
+    let environment = env(&[
+        ("SPILLWAY_DIVERT_QUEUE", "2"),
+        ("SPILLWAY_DIVERT_MAX_CONCURRENCY", "2"),
+        ("HOME", "/"),
+    ]);
+    let config = load(
+        Some(file.path()),
+        environment,
+        vec![flag("divert.queue", "3")],
+    )
+    .unwrap();
+    assert_eq!(config.divert.queue, 3);
+    assert_eq!(config.divert.max_concurrency, 2);
+    assert_eq!(config.policy.mode, PolicyMode::Local);
+}
+
+#[test]
+fn a_section_may_be_completed_by_the_environment() {
+    let file = file("[flink]\nrest_url = \"http://localhost:1\"\n");
+    let config = load(
+        Some(file.path()),
+        env(&[("SPILLWAY_FLINK_JOB", "wordcount")]),
+        Vec::new(),
+    )
+    .unwrap();
+    assert_eq!(config.flink.unwrap().job, "wordcount");
+    let incomplete = load(Some(file.path()), [], Vec::new()).unwrap_err();
+    assert!(incomplete.message.contains("job"), "{incomplete}");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line() {
+    let failure = from("listen = \"127.0.0.1:1\"\n\n[divert]\nqeue = 5\n").unwrap_err();
+    assert_eq!(failure.code, ExitCode::Config);
+    assert!(
+        failure.message.contains("line 4") && failure.message.contains("qeue"),
+        "{failure}"
+    );
+    assert!(!failure.message.contains('\n'));
+}
+
+#[test]
+fn an_unknown_variable_of_a_section_is_refused() {
+    let failure = load(None, env(&[("SPILLWAY_DIVERT_QEUE", "1")]), Vec::new()).unwrap_err();
+    assert!(
+        failure.message.contains("SPILLWAY_DIVERT_QEUE"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_refused_with_its_origin() {
+    for (path, value) in [
+        ("divert.queue", "many"),
+        ("policy.min_rate", "x"),
+        ("grace", "soon"),
+        ("listen", "home"),
+    ] {
+        let failure = load(None, [], vec![flag(path, value)]).unwrap_err();
+        let origin = format!("--{}", by_path(path).unwrap().flag);
+        assert!(
+            failure.message.contains(&origin) && failure.message.contains(value),
+            "{failure}"
+        );
+    }
+}
+
+#[test]
+fn values_out_of_range_are_all_named_at_once() {
+    let failure = from(
+        "[divert]\nmax_concurrency = 0\nmax_batch_bytes = 99999999\n[policy]\nengage_utilization = 0.5\nlease = \"2m\"\n",
+    )
+    .unwrap_err();
+    for name in [
+        "max_concurrency",
+        "max_batch_bytes",
+        "target_utilization",
+        "lease",
+    ] {
+        assert!(
+            failure.message.contains(name),
+            "{name} is missing in: {failure}"
+        );
+    }
+}
+
+#[test]
+fn beyond_loopback_a_token_is_demanded() {
+    let failure = from("listen = \"0.0.0.0:7077\"\n").unwrap_err();
+    assert!(failure.message.contains("token"), "{failure}");
+    assert!(from("listen = \"0.0.0.0:7077\"\ntoken = \"s3cret\"\n").is_ok());
+    let empty = from("listen = \"0.0.0.0:7077\"\ntoken = \"\"\n").unwrap_err();
+    assert!(empty.message.contains("empty"), "{empty}");
+}
+
+#[test]
+fn the_token_comes_from_a_file_and_is_never_shown() {
+    let token = file("s3cret\n");
+    let config = from(&format!("token_file = {:?}\n", token.path())).unwrap();
+    assert!(config.token.as_ref().unwrap().matches(b"s3cret"));
+    assert!(!format!("{config:?}").contains("s3cret"));
+}
+
+#[test]
+fn a_missing_file_is_no_input() {
+    let failure = load(Some(Path::new("/nowhere/spillway.toml")), [], Vec::new()).unwrap_err();
+    assert_eq!(failure.code, ExitCode::NoInput);
+}
+
+#[test]
+fn every_key_is_known_to_the_configuration_and_its_names_are_distinct() {
+    let sample = |key: &Key| match (key.path, key.kind) {
+        ("listen", _) => "127.0.0.1:1",
+        ("policy.mode", _) => "local",
+        ("flink.rest_url" | "lambda.endpoint_url", _) => "http://localhost:1",
+        (path, Kind::Text)
+            if ["token", "job", "function", "region"]
+                .iter()
+                .any(|name| path.ends_with(name)) =>
+        {
+            "x"
+        }
+        ("token_file", _) => "/dev/null",
+        (_, Kind::Text) => "1s",
+        ("lambda.memory_mb", _) => "128",
+        (_, Kind::Integer) => "7",
+        (_, Kind::Number) => "0.5",
+    };
+    for key in KEYS {
+        let item = Override {
+            key,
+            value: sample(key).into(),
+            origin: key.variable(),
+        };
+        set(&mut Table::new(), &item).unwrap_or_else(|failure| panic!("{}: {failure}", key.path));
+    }
+    let flags: std::collections::BTreeSet<_> = KEYS.iter().map(|key| key.flag).collect();
+    assert_eq!(flags.len(), KEYS.len());
+}

@@ -1,0 +1,392 @@
+//! Decides how much of the arriving load stays in the local lane.
+//!
+//! Everything here is pure: `(state, observation, now) → (state, decision)`. There is no clock, no I/O
+//! and no randomness, so that a recorded trace replays to the same decisions, and a simulation runs the
+//! very code that steers a real job.
+//!
+//! The controller is in one of three [phases](phase): the capacity of the local lane is not known; it is
+//! known and the valve is *armed*, which means that it diverts by itself whatever exceeds its local rate;
+//! or a spike is being diverted, and the local rate follows what the lane can take beside that.
+
+mod allocate;
+mod capacity;
+mod moment;
+mod observation;
+mod phase;
+mod policy;
+mod subtask;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use spillway_core::directive::{Directive, Mode};
+
+pub use moment::Moment;
+pub use observation::{CloudLane, LaneLoad, Observation, Reading};
+pub use policy::{Policy, PolicyMode};
+pub use units::{RecordsPerSecond, Share};
+
+use capacity::Capacity;
+use phase::{Phase, Sight};
+use subtask::{Flow, Subtask};
+
+/// Arrival is averaged over this time: two reports, so that one that came late does not look like a gap.
+const SHORT: Duration = Duration::from_millis(200);
+/// What a lane is believed to take without congestion it has to have taken for so long: longer than it
+/// takes to fill the network buffers.
+const LONG: Duration = Duration::from_secs(1);
+/// A sensor's observation says nothing about now when it is older than this.
+const LANE_STALE: Duration = Duration::from_secs(2);
+/// No more subtasks than this are kept apart; reports of further ones are answered with `local`.
+pub const MAX_SUBTASKS: usize = 4096;
+
+/// All that the controller of one valve remembers.
+#[derive(Debug, Clone)]
+pub struct State {
+    subtasks: BTreeMap<u32, Subtask>,
+    capacity: Capacity,
+    phase: Phase,
+    lane: Option<(Moment, LaneLoad)>,
+    /// Since when the engine's own metrics have shown back-pressure at the valve.
+    back_pressured_since: Option<Moment>,
+    cloud: CloudLane,
+    mode: Mode,
+    reason: String,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            subtasks: BTreeMap::new(),
+            capacity: Capacity::default(),
+            phase: Phase::default(),
+            lane: None,
+            back_pressured_since: None,
+            cloud: CloudLane::Closed {
+                reason: "the cloud lane has not been looked at yet".into(),
+            },
+            mode: Mode::Local,
+            reason: "nothing has been observed yet".into(),
+        }
+    }
+}
+
+/// What came of one observation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// What the subtask that reported is to do; `None` if the observation was no report.
+    pub directive: Option<Directive>,
+    /// What the whole valve is about.
+    pub mode: Mode,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// Whether the mode is another than before.
+    pub mode_changed: bool,
+    /// Whether the observation was taken into account; false for a report that is not newer than the
+    /// last one.
+    pub counted: bool,
+}
+
+/// Takes in one observation and decides.
+pub fn decide(
+    policy: &Policy,
+    mut state: State,
+    observation: &Observation,
+    now: Moment,
+) -> (State, Decision) {
+    let (reporter, counted) = match observation {
+        Observation::Report { subtask, reading } => {
+            (Some(*subtask), state.take(*subtask, reading, now))
+        }
+        Observation::Lane(load) => {
+            state.look(policy, *load, now);
+            (None, true)
+        }
+        Observation::Cloud(cloud) => {
+            state.cloud = cloud.clone();
+            (None, true)
+        }
+    };
+    state
+        .subtasks
+        .retain(|_, subtask| now.since(subtask.heard_at) <= policy.lease);
+    if counted {
+        state.think(policy, observation, now);
+    }
+    let before = state.mode;
+    let plan = state.plan(policy, now);
+    state.mode = plan.mode;
+    state.reason.clone_from(&plan.reason);
+    let decision = Decision {
+        directive: reporter.map(|subtask| state.directive(&plan, subtask, policy)),
+        mode: plan.mode,
+        reason: plan.reason,
+        mode_changed: plan.mode != before,
+        counted,
+    };
+    (state, decision)
+}
+
+/// What the whole valve is to do.
+struct Plan {
+    mode: Mode,
+    /// `None`: as much as it can.
+    local_rate: Option<RecordsPerSecond>,
+    divert: bool,
+    credits: u32,
+    reason: String,
+}
+
+impl State {
+    /// The estimated capacity of the local lane.
+    pub fn capacity(&self) -> Option<RecordsPerSecond> {
+        self.capacity.rate()
+    }
+
+    /// What the whole valve is about.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Why, in one sentence.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Rates of one subtask over the last moments: received, kept, put into batches. `None` until it has
+    /// reported twice.
+    pub fn rates(
+        &self,
+        subtask: u32,
+    ) -> Option<(RecordsPerSecond, RecordsPerSecond, RecordsPerSecond)> {
+        let flow = self.subtasks.get(&subtask)?.flow(LONG)?;
+        Some((flow.received, flow.kept, flow.diverted))
+    }
+
+    fn take(&mut self, subtask: u32, reading: &Reading, now: Moment) -> bool {
+        let full = self.subtasks.len() >= MAX_SUBTASKS;
+        let Some(known) = self.subtasks.get_mut(&subtask) else {
+            if !full {
+                self.subtasks.insert(subtask, Subtask::new(reading, now));
+            }
+            return !full;
+        };
+        if known.parallelism != reading.parallelism {
+            // The job was rescaled: what its lane could take says nothing about now.
+            self.capacity = Capacity::default();
+            self.phase = Phase::default();
+        }
+        known.take(reading, now)
+    }
+
+    fn look(&mut self, policy: &Policy, load: LaneLoad, now: Moment) {
+        self.lane = Some((now, load));
+        let pressed = load
+            .valve_back_pressured
+            .is_some_and(|share| share.get() >= policy.back_pressure_threshold);
+        self.back_pressured_since = match self.back_pressured_since {
+            Some(since) if pressed => Some(since),
+            // The share is an average over the window just past, so that is when it began.
+            _ => pressed.then(|| Moment::at(now.elapsed().saturating_sub(load.window))),
+        };
+    }
+
+    /// Moves the estimate and the phase by what was just observed.
+    fn think(&mut self, policy: &Policy, observation: &Observation, now: Moment) {
+        let sight = self.sight(policy, now);
+        match observation {
+            Observation::Lane(load) => self.guess(policy, load, &sight, now),
+            Observation::Report { .. } => self.show(&sight, now),
+            Observation::Cloud(_) => {}
+        }
+        self.phase = std::mem::take(&mut self.phase).next(policy, &sight, &mut self.capacity, now);
+    }
+
+    /// The whole valve's flow, as far as it is known.
+    fn sight(&self, policy: &Policy, now: Moment) -> Sight {
+        let threshold = Share::new(policy.back_pressure_threshold);
+        let mut sight = Sight {
+            arrival: self.total(SHORT, |flow| flow.received),
+            kept: self.total(SHORT, |flow| flow.kept),
+            diverted: self.total(SHORT, |flow| flow.diverted),
+            unavailable: self.weighted(SHORT, |flow| flow.unavailable.get()),
+            ..Sight::default()
+        };
+        // Congested, if those subtasks are that carry most of the load.
+        let (mut congested, mut all, mut kept) = (0.0, 0.0, RecordsPerSecond::ZERO);
+        let mut span = Duration::MAX;
+        for subtask in self.subtasks.values() {
+            let Some(flow) = subtask.flow(SHORT) else {
+                continue;
+            };
+            let weight = flow.received.get() + 1.0;
+            all += weight;
+            match subtask.congested(threshold) {
+                Some(run) if run.span >= policy.engage_hold => {
+                    congested += weight;
+                    kept = kept.plus(run.kept);
+                    span = span.min(run.span);
+                }
+                _ => kept = kept.plus(flow.kept),
+            }
+        }
+        if congested > 0.5 * all {
+            sight.congested = Some(Flow {
+                span,
+                received: sight.arrival,
+                kept,
+                diverted: sight.diverted,
+                unavailable: sight.unavailable,
+            });
+        } else if let (Some(since), Some((at, load))) = (self.back_pressured_since, &self.lane)
+            && now.since(*at) <= LANE_STALE
+            && now.since(since) >= policy.engage_hold
+        {
+            sight.congested = Some(Flow {
+                span: now.since(since),
+                received: sight.arrival,
+                kept: sight.kept,
+                diverted: sight.diverted,
+                unavailable: load.valve_back_pressured.unwrap_or_default(),
+            });
+        }
+        sight
+    }
+
+    fn total(&self, window: Duration, of: impl Fn(&Flow) -> RecordsPerSecond) -> RecordsPerSecond {
+        self.subtasks
+            .values()
+            .filter_map(|subtask| subtask.flow(window))
+            .fold(RecordsPerSecond::ZERO, |sum, flow| sum.plus(of(&flow)))
+    }
+
+    fn weighted(&self, window: Duration, of: impl Fn(&Flow) -> f64) -> Share {
+        let (mut sum, mut all) = (0.0, 0.0);
+        for flow in self
+            .subtasks
+            .values()
+            .filter_map(|subtask| subtask.flow(window))
+        {
+            let weight = flow.received.get() + 1.0;
+            sum += weight * of(&flow);
+            all += weight;
+        }
+        Share::new(if all > 0.0 { sum / all } else { 0.0 })
+    }
+
+    /// What the last second has shown the lane can take.
+    fn show(&mut self, sight: &Sight, now: Moment) {
+        let long = self.subtasks.values().map(|subtask| subtask.flow(LONG));
+        let calm = |flow: &Flow| flow.span >= LONG && flow.unavailable.get() < 0.1;
+        let mut kept = RecordsPerSecond::ZERO;
+        for flow in long {
+            match flow {
+                Some(flow) if calm(&flow) => kept = kept.plus(flow.kept),
+                _ => return,
+            }
+        }
+        if sight.congested.is_none() && self.back_pressured_since.is_none() {
+            let diverted = self.total(LONG, |flow| flow.diverted);
+            let ordinary = diverted <= kept.times(phase::HARDLY);
+            self.capacity.uncongested(kept, ordinary, now);
+        }
+    }
+
+    /// Takes a guess at the capacity from a utilisation. Only from an undisturbed lane: diverting costs
+    /// the worker processor time that a guess would put down to the lane.
+    fn guess(&mut self, policy: &Policy, load: &LaneLoad, sight: &Sight, now: Moment) {
+        let Some(utilization) = load.utilization() else {
+            return;
+        };
+        let kept = self.total(LONG, |flow| flow.kept);
+        let diverted = self.total(LONG, |flow| flow.diverted);
+        let unavailable = self.weighted(LONG, |flow| flow.unavailable.get());
+        if sight.congested.is_none()
+            && unavailable.get() < 0.1
+            && diverted <= kept.times(phase::HARDLY)
+        {
+            self.capacity.guess(kept, utilization, now, policy);
+        }
+    }
+
+    fn plan(&self, policy: &Policy, now: Moment) -> Plan {
+        let local = |reason: String| Plan {
+            mode: Mode::Local,
+            local_rate: None,
+            divert: false,
+            credits: 0,
+            reason,
+        };
+        let credits = match (&policy.mode, &self.cloud) {
+            (PolicyMode::Local, _) => {
+                return local("policy.mode is local: everything stays in the local lane".into());
+            }
+            (_, CloudLane::Closed { reason }) => return local(reason.clone()),
+            (_, CloudLane::Open { credits }) => *credits,
+        };
+        if policy.mode == PolicyMode::Burst {
+            return Plan {
+                mode: Mode::Burst,
+                local_rate: Some(RecordsPerSecond::ZERO),
+                divert: true,
+                credits,
+                reason: "policy.mode is burst: everything is diverted".into(),
+            };
+        }
+        let floor = RecordsPerSecond::new(policy.min_rate);
+        match (
+            &self.phase,
+            self.phase.local_rate(policy, &self.capacity, now),
+        ) {
+            (Phase::Unknown { .. }, _) | (_, None) => local(self.phase.reason().to_owned()),
+            (Phase::Armed { reason, .. }, Some(rate)) => Plan {
+                mode: Mode::Armed,
+                local_rate: Some(rate.max(floor)),
+                divert: true,
+                credits,
+                reason: reason.clone(),
+            },
+            (Phase::Burst { reason, .. }, Some(rate)) => Plan {
+                mode: Mode::Burst,
+                local_rate: Some(rate.max(floor)),
+                divert: true,
+                credits,
+                reason: reason.clone(),
+            },
+        }
+    }
+
+    /// One subtask's part of the plan.
+    fn directive(&self, plan: &Plan, subtask: u32, policy: &Policy) -> Directive {
+        let position = self.subtasks.keys().position(|known| *known == subtask);
+        let demand = |of: fn(&Flow) -> RecordsPerSecond| -> Vec<RecordsPerSecond> {
+            let flows = self
+                .subtasks
+                .values()
+                .map(|subtask| subtask.flow(SHORT).unwrap_or_default());
+            flows.map(|flow| of(&flow)).collect()
+        };
+        let (local_rate, credits) = match position {
+            None => (None, 0),
+            Some(index) => (
+                plan.local_rate
+                    .map(|rate| allocate::split_rate(rate, &demand(|flow| flow.received))[index]),
+                allocate::split_credits(plan.credits, &demand(|flow| flow.received))[index],
+            ),
+        };
+        // The policy's bound on the lease is below u32::MAX.
+        let lease_ms = u32::try_from(policy.lease.as_millis()).unwrap_or(Directive::MAX_LEASE_MS);
+        Directive {
+            local_rate: local_rate.map(RecordsPerSecond::get),
+            divert: plan.divert && position.is_some(),
+            credits: credits.min(Directive::MAX_CREDITS),
+            lease_ms: lease_ms.clamp(1, Directive::MAX_LEASE_MS),
+            mode: plan.mode,
+            reason: plan.reason.clone(),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The loads that the controller is for.
+
+use spillway_core::directive::Mode;
+
+use super::super::*;
+use super::lane::{Lane, Seen};
+
+const CAPACITY: f64 = 200_000.0;
+
+fn modes(seen: &Seen) -> Vec<Mode> {
+    seen.modes.iter().map(|(_, mode, _)| *mode).collect()
+}
+
+fn armed_lane() -> Lane {
+    let mut lane = Lane::new(CAPACITY);
+    lane.run(10_000, |_| 100_000.0);
+    assert_eq!(lane.state.mode(), Mode::Armed);
+    lane
+}
+
+#[test]
+fn a_spike_on_an_unknown_lane_is_diverted_within_400_ms() {
+    let mut lane = Lane::new(CAPACITY);
+    lane.sensor = false;
+    lane.run(5_000, |_| 30_000.0);
+    assert_eq!(lane.state.capacity(), None);
+    let spike = lane.run(20_000, |_| 1_000_000.0);
+    assert!(spike.first_diverted_ms.unwrap() - 5_000 <= 400, "{spike:?}");
+    assert_eq!(modes(&spike), [Mode::Burst]);
+    let capacity = lane.state.capacity().unwrap().get();
+    assert!((0.85..=1.15).contains(&(capacity / CAPACITY)), "{capacity}");
+}
+
+#[test]
+fn an_armed_valve_diverts_within_50_ms_and_before_any_metric_has_moved() {
+    let mut lane = armed_lane();
+    let spike = lane.run(1_000, |_| 1_000_000.0);
+    assert!(spike.first_diverted_ms.unwrap() - 10_000 <= 50, "{spike:?}");
+    assert!(spike.worst_wait_ms < 100.0, "{spike:?}");
+}
+
+#[test]
+fn half_a_load_tells_the_capacity_within_15_percent_after_10_s() {
+    let lane = armed_lane();
+    let capacity = lane.state.capacity().unwrap().get();
+    assert!((0.85..=1.15).contains(&(capacity / CAPACITY)), "{capacity}");
+}
+
+#[test]
+fn ordinary_load_up_to_80_percent_is_never_diverted() {
+    for percent in [25.0, 50.0, 65.0, 80.0] {
+        let mut lane = Lane::new(CAPACITY);
+        let seen = lane.run(60_000, |_| CAPACITY * percent / 100.0);
+        assert_eq!(seen.diverted, 0.0, "{percent} %: {seen:?}");
+        assert_eq!(modes(&seen), [Mode::Armed], "{percent} %");
+    }
+}
+
+#[test]
+fn a_square_spike_makes_two_mode_changes_and_diverting_ends_with_it() {
+    let mut lane = armed_lane();
+    lane.divert_cost = 0.1;
+    let spike = lane.run(20_000, |_| 800_000.0);
+    let after = lane.run(20_000, |_| 50_000.0);
+    assert_eq!(modes(&spike), [Mode::Burst]);
+    assert_eq!(modes(&after), [Mode::Armed]);
+    assert!(after.modes[0].0 - 30_000 <= 2_000, "{after:?}");
+    assert!(
+        after
+            .last_diverted_ms
+            .is_none_or(|last| last - 30_000 <= 1_000),
+        "{after:?}"
+    );
+}
+
+#[test]
+fn after_a_spike_on_an_unknown_lane_diverting_ends_within_2_s_in_spite_of_the_backlog() {
+    let mut lane = Lane::new(CAPACITY);
+    lane.sensor = false;
+    lane.run(5_000, |_| 50_000.0);
+    lane.run(20_000, |_| 800_000.0);
+    let after = lane.run(10_000, |_| 50_000.0);
+    assert_eq!(modes(&after), [Mode::Armed]);
+    assert!(
+        after
+            .last_diverted_ms
+            .is_none_or(|last| last - 25_000 <= 2_000),
+        "{after:?}"
+    );
+}
+
+#[test]
+fn a_load_that_swings_around_the_engage_threshold_changes_the_mode_less_than_once_a_minute() {
+    let mut lane = armed_lane();
+    let swing = |ms: u64| {
+        let phase = ms as f64 / 5_000.0 * std::f64::consts::TAU;
+        CAPACITY * 0.9 * (1.0 + 0.1 * phase.sin())
+    };
+    let seen = lane.run(180_000, swing);
+    assert!(seen.modes.len() <= 3, "{seen:?}");
+}
+
+#[test]
+fn a_load_that_swings_around_the_release_threshold_changes_the_mode_once() {
+    let mut lane = armed_lane();
+    lane.run(5_000, |_| 600_000.0);
+    let swing = |ms: u64| {
+        let phase = ms as f64 / 5_000.0 * std::f64::consts::TAU;
+        CAPACITY * 0.6 * (1.0 + 0.1 * phase.sin())
+    };
+    let seen = lane.run(60_000, swing);
+    assert!(seen.modes.len() <= 1, "{seen:?}");
+}
+
+#[test]
+fn when_diverting_takes_the_lanes_processor_the_local_rate_gives_way_quickly() {
+    let mut lane = armed_lane();
+    // 800 k/s diverted at a tenth of the cost take 40 % of the processor.
+    lane.divert_cost = 0.1;
+    lane.run(3_000, |_| 1_000_000.0);
+    let settled = lane.run(2_000, |_| 1_000_000.0);
+    assert!(settled.worst_wait_ms < 100.0, "{settled:?}");
+    let known = lane.state.capacity().unwrap().get();
+    assert!(known > 0.7 * CAPACITY, "the armed capacity fell to {known}");
+}
+
+#[test]
+fn a_capacity_guessed_far_too_low_neither_diverts_ordinary_load_nor_holds_a_spike_open() {
+    let mut lane = Lane::new(CAPACITY);
+    lane.sensor = false;
+    let mut seen = Seen::default();
+    // A worker that is busy with something else: 60 k/s at 95 %.
+    for tick in 0..50 {
+        lane.run(200, |_| 60_000.0);
+        let load = LaneLoad {
+            worker_cpu: Some(Share::new(0.95)),
+            ..LaneLoad::default()
+        };
+        lane.tell(&Observation::Lane(load), &mut seen);
+        assert_ne!(lane.state.mode(), Mode::Burst, "tick {tick}");
+    }
+    let ordinary = lane.run(5_000, |_| 60_000.0);
+    assert_eq!(ordinary.diverted, 0.0);
+    lane.run(5_000, |_| 500_000.0);
+    let after = lane.run(20_000, |_| 60_000.0);
+    assert_eq!(lane.state.mode(), Mode::Armed, "{after:?}");
+}
+
+#[test]
+fn a_short_stall_of_the_lane_does_not_leave_it_shut() {
+    let mut lane = armed_lane();
+    lane.capacity = 1.0;
+    lane.run(2_000, |_| 100_000.0);
+    lane.capacity = CAPACITY;
+    lane.run(20_000, |_| 100_000.0);
+    assert_eq!(lane.state.mode(), Mode::Armed, "{}", lane.state.reason());
+    let later = lane.run(5_000, |_| 100_000.0);
+    assert_eq!(later.diverted, 0.0, "{}", lane.state.reason());
+}
+
+#[test]
+fn a_frozen_local_lane_sends_everything_to_the_cloud_within_a_second() {
+    let mut lane = Lane::new(CAPACITY);
+    lane.run(10_000, |_| 100_000.0);
+    lane.capacity = 1e-3;
+    lane.run(1_000, |_| 100_000.0);
+    let frozen = lane.run(5_000, |_| 100_000.0);
+    assert!(frozen.diverted > 0.97 * frozen.received, "{frozen:?}");
+}
+
+#[test]
+fn without_a_sensor_the_reports_alone_engage_and_release() {
+    let mut lane = Lane::new(CAPACITY);
+    lane.sensor = false;
+    let calm = lane.run(10_000, |_| 50_000.0);
+    let spike = lane.run(10_000, |_| 800_000.0);
+    let after = lane.run(10_000, |_| 50_000.0);
+    assert_eq!(modes(&calm), []);
+    assert_eq!(modes(&spike), [Mode::Burst]);
+    assert_eq!(modes(&after), [Mode::Armed]);
+}
+
+#[test]
+fn a_restarted_job_keeps_what_was_learned_and_makes_no_rate_of_counters_that_fell() {
+    let mut lane = armed_lane();
+    let before = lane.state.capacity();
+    lane.restart("00000000000000bb");
+    let seen = lane.run(2_000, |_| 100_000.0);
+    assert_eq!(seen.diverted, 0.0);
+    let (before, after) = (before.unwrap().get(), lane.state.capacity().unwrap().get());
+    assert!((after / before - 1.0).abs() < 0.1, "{before} → {after}");
+    let spike = lane.run(1_000, |_| 800_000.0);
+    assert!(spike.first_diverted_ms.unwrap() - 12_000 <= 50);
+}
+
+#[test]
+fn a_long_interval_between_reports_still_engages_within_a_second() {
+    let mut lane = Lane::new(CAPACITY);
+    lane.sensor = false;
+    lane.report_ms = 250;
+    lane.run(5_000, |_| 30_000.0);
+    let spike = lane.run(5_000, |_| 1_000_000.0);
+    assert!(
+        spike.first_diverted_ms.unwrap() - 5_000 <= 1_000,
+        "{spike:?}"
+    );
+}
+
+#[test]
+fn the_same_trace_gives_the_same_decisions() {
+    let run = || {
+        let mut lane = Lane::new(CAPACITY);
+        lane.divert_cost = 0.1;
+        let load = |ms: u64| {
+            if ms % 7_000 < 3_000 {
+                700_000.0
+            } else {
+                60_000.0
+            }
+        };
+        let seen = lane.run(30_000, load);
+        (seen.modes, format!("{:?}", lane.state))
+    };
+    assert_eq!(run(), run());
+}

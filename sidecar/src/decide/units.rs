@@ -1,0 +1,147 @@
+//! Quantities of the controller that cannot be mixed up, and cannot be NaN.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A rate of records; always finite and never negative.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
+pub struct RecordsPerSecond(f64);
+
+impl RecordsPerSecond {
+    /// Nothing.
+    pub const ZERO: Self = Self(0.0);
+    /// Above anything a valve can do; keeps sums of rates finite.
+    const MAX: f64 = 1e15;
+
+    /// The rate `value`; NaN and negative values become 0, huge ones are capped.
+    pub fn new(value: f64) -> Self {
+        // `max` picks the number over a NaN.
+        Self(value.max(0.0).min(Self::MAX))
+    }
+
+    /// `records` in `span`; 0 for an empty span.
+    pub fn of(records: u64, span: Duration) -> Self {
+        if span.is_zero() {
+            return Self::ZERO;
+        }
+        Self::new(records as f64 / span.as_secs_f64())
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+
+    /// The rate times `factor`.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
+        Self::new(self.0 * factor)
+    }
+
+    /// The sum of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self::new(self.0 + other.0)
+    }
+
+    /// The difference, at least 0.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self::new(self.0 - other.0)
+    }
+
+    /// The higher of both.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self(self.0.max(other.0))
+    }
+
+    /// The lower of both.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self(self.0.min(other.0))
+    }
+}
+
+impl fmt::Display for RecordsPerSecond {
+    /// For people: `412 k/s`, `1.25 M/s`, `73/s`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 >= 999_500.0 {
+            write!(f, "{:.2} M/s", self.0 / 1e6)
+        } else if self.0 >= 10_000.0 {
+            write!(f, "{:.0} k/s", self.0 / 1e3)
+        } else if self.0 >= 1000.0 {
+            write!(f, "{:.1} k/s", self.0 / 1e3)
+        } else {
+            write!(f, "{:.0}/s", self.0)
+        }
+    }
+}
+
+/// A share of a whole; always in 0..=1.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
+pub struct Share(f64);
+
+impl Share {
+    /// Nothing.
+    pub const ZERO: Self = Self(0.0);
+
+    /// The share `value`, clamped to 0..=1; NaN becomes 0.
+    pub fn new(value: f64) -> Self {
+        Self(value.max(0.0).min(1.0))
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+
+    /// The higher of both.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self(self.0.max(other.0))
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.0} %", self.0 * 100.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_never_nan_infinite_or_negative() {
+        for value in [f64::NAN, f64::NEG_INFINITY, -1.0] {
+            assert_eq!(RecordsPerSecond::new(value), RecordsPerSecond::ZERO);
+        }
+        assert!(RecordsPerSecond::new(f64::INFINITY).get().is_finite());
+        assert_eq!(
+            RecordsPerSecond::of(5, Duration::ZERO),
+            RecordsPerSecond::ZERO
+        );
+    }
+
+    #[test]
+    fn a_share_stays_between_nothing_and_all() {
+        assert_eq!(Share::new(f64::NAN), Share::ZERO);
+        assert_eq!(Share::new(-0.5), Share::ZERO);
+        assert_eq!(Share::new(7.0).get(), 1.0);
+    }
+
+    #[test]
+    fn a_rate_reads_like_a_person_would_write_it() {
+        let cases = [
+            (73.4, "73/s"),
+            (1234.0, "1.2 k/s"),
+            (411_900.0, "412 k/s"),
+            (999_999.0, "1.00 M/s"),
+        ];
+        for (rate, text) in cases {
+            assert_eq!(RecordsPerSecond::new(rate).to_string(), text);
+        }
+    }
+}

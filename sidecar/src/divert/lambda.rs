@@ -1,0 +1,181 @@
+//! The burst function on AWS Lambda.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata as _, SdkError};
+use aws_sdk_lambda::operation::invoke::{InvokeError as SdkInvokeError, InvokeOutput};
+use aws_sdk_lambda::types::InvocationType;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::Blob;
+use serde::Deserialize;
+use spillway_core::envelope::FunctionErrorType;
+
+use super::invoke::{BoxFuture, InvokeError, Invoker};
+use crate::config::Lambda;
+
+/// A connection that is not there by then will hardly be in time for a batch.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Invokes a function by `aws-sdk-lambda`.
+#[derive(Debug, Clone)]
+pub struct LambdaInvoker {
+    client: Client,
+    function: String,
+}
+
+impl LambdaInvoker {
+    /// A client with the credentials of the AWS environment. The SDK's own retries are off: they know
+    /// neither the batch's deadline nor what an error means for it.
+    pub async fn new(settings: &Lambda) -> Self {
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
+                aws_smithy_http_client::tls::rustls_provider::CryptoMode::Ring,
+            ))
+            .build_https();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .build(),
+            );
+        if let Some(region) = &settings.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(url) = &settings.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        let config = loader.load().await;
+        Self {
+            client: Client::new(&config),
+            function: settings.function.clone(),
+        }
+    }
+}
+
+impl Invoker for LambdaInvoker {
+    fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'_, Result<Vec<u8>, InvokeError>> {
+        Box::pin(async move {
+            let request = self
+                .client
+                .invoke()
+                .function_name(&self.function)
+                .payload(Blob::new(payload));
+            let output = request.send().await.map_err(|error| classify(&error))?;
+            answer(output)
+        })
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), InvokeError>> {
+        Box::pin(async move {
+            let request = self
+                .client
+                .invoke()
+                .function_name(&self.function)
+                .invocation_type(InvocationType::DryRun);
+            request
+                .send()
+                .await
+                .map(drop)
+                .map_err(|error| classify(&error))
+        })
+    }
+}
+
+/// The function's own description of its failure.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FunctionError {
+    error_type: Option<String>,
+    error_message: Option<String>,
+}
+
+fn answer(output: InvokeOutput) -> Result<Vec<u8>, InvokeError> {
+    let payload = output.payload.map(Blob::into_inner).unwrap_or_default();
+    let Some(handled) = output.function_error else {
+        return Ok(payload);
+    };
+    let error = serde_json::from_slice(&payload).unwrap_or(FunctionError {
+        error_type: None,
+        error_message: None,
+    });
+    let error_type = error.error_type.unwrap_or(handled);
+    Err(InvokeError::Function {
+        kind: FunctionErrorType::from_name(&error_type),
+        error_type,
+        message: error.error_message.unwrap_or_else(|| "no message".into()),
+    })
+}
+
+/// Sorts the SDK's errors by what they mean for a batch.
+fn classify(error: &SdkError<SdkInvokeError, HttpResponse>) -> InvokeError {
+    let SdkError::ServiceError(context) = error else {
+        // Not built, not sent, or not answered: all of them end with "nobody can say whether it ran".
+        return InvokeError::Unreachable(DisplayErrorContext(error).to_string());
+    };
+    let status = context.raw().status().as_u16();
+    let service = context.err();
+    let code = service.code().unwrap_or("no error code");
+    let what = format!(
+        "{code} ({status}): {}",
+        service.message().unwrap_or("no message")
+    );
+    match (service, status) {
+        (SdkInvokeError::TooManyRequestsException(_), _) | (_, 429) => InvokeError::Throttled(what),
+        (SdkInvokeError::RequestTooLargeException(_), _) | (_, 413) => InvokeError::TooLarge(what),
+        (SdkInvokeError::ResourceNotFoundException(_), _) | (_, 404) => {
+            InvokeError::FunctionMissing(what)
+        }
+        (_, 401 | 403) => InvokeError::AccessDenied(what),
+        // A function that is being created, updated or woken up (409), and every fault of the service's.
+        (_, 409 | 500..) => InvokeError::Service(what),
+        _ => InvokeError::Refused(what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(function_error: Option<&str>, payload: &str) -> InvokeOutput {
+        InvokeOutput::builder()
+            .status_code(200)
+            .set_function_error(function_error.map(str::to_owned))
+            .payload(Blob::new(payload))
+            .build()
+    }
+
+    #[test]
+    fn an_answer_without_error_is_passed_on_as_it_is() {
+        assert_eq!(answer(output(None, "{\"a\":1}")), Ok(b"{\"a\":1}".to_vec()));
+    }
+
+    #[test]
+    fn the_functions_own_error_is_named() {
+        let payload = r#"{"errorType": "MalformedBatch", "errorMessage": "window"}"#;
+        assert_eq!(
+            answer(output(Some("Unhandled"), payload)),
+            Err(InvokeError::Function {
+                kind: Some(FunctionErrorType::MalformedBatch),
+                error_type: "MalformedBatch".into(),
+                message: "window".into(),
+            })
+        );
+    }
+
+    #[test]
+    fn a_crash_without_a_description_is_an_error_of_no_known_kind() {
+        let Err(InvokeError::Function {
+            kind, error_type, ..
+        }) = answer(output(Some("Unhandled"), "boom"))
+        else {
+            panic!("an error was expected")
+        };
+        assert_eq!((kind, error_type.as_str()), (None, "Unhandled"));
+    }
+}

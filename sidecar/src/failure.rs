@@ -1,0 +1,51 @@
+//! How the program ends when it cannot do what it was asked.
+
+use std::fmt;
+
+/// The exit codes used here, as in BSD's `sysexits.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitCode {
+    /// 64: the command line is wrong.
+    Usage = 64,
+    /// 66: an input file is missing or cannot be read.
+    NoInput = 66,
+    /// 69: something that is needed is not there.
+    Unavailable = 69,
+    /// 73: a file cannot be created.
+    CannotCreate = 73,
+    /// 74: reading or writing failed.
+    Io = 74,
+    /// 77: a permission is missing.
+    Permission = 77,
+    /// 78: the configuration is wrong.
+    Config = 78,
+}
+
+/// An end with an exit code and one line that says what is wrong and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What the process exits with.
+    pub code: ExitCode,
+    /// One line.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure; line breaks of the message become spaces.
+    pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
+        let message = message
+            .into()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        Self { code, message }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}

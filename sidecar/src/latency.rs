@@ -1,0 +1,146 @@
+//! The latencies that valves report, added up.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use spillway_core::directive::Latency;
+
+/// The longest base64 text that is looked at: a histogram of three digits over an hour has 8 KB.
+const MAX_TEXT: usize = 256 * 1024;
+/// Latencies above an hour count as an hour.
+const LONGEST_US: u64 = 3_600_000_000;
+
+/// Latencies of both lanes, in microseconds.
+#[derive(Debug, Default)]
+pub(crate) struct Latencies {
+    pub(crate) local: Lane,
+    pub(crate) cloud: Lane,
+    /// Histograms that could not be read.
+    pub(crate) unreadable: u64,
+}
+
+/// Latencies of one lane.
+#[derive(Debug, Default)]
+pub(crate) struct Lane(Option<Histogram<u64>>);
+
+/// A lane's latencies in short, in ms.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub(crate) struct Summary {
+    pub(crate) count: u64,
+    pub(crate) p50: Option<f64>,
+    pub(crate) p99: Option<f64>,
+    pub(crate) max: Option<f64>,
+}
+
+impl Latencies {
+    /// Adds a report's histograms. One that cannot be read is counted and left out: latencies are for
+    /// people, and must not stand in the way of a decision.
+    pub(crate) fn add(&mut self, latency: &Latency) {
+        for (lane, text) in [
+            (&mut self.local, &latency.local),
+            (&mut self.cloud, &latency.cloud),
+        ] {
+            if let Some(text) = text
+                && lane.add(text).is_none()
+            {
+                self.unreadable += 1;
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn add(&mut self, text: &str) -> Option<()> {
+        if text.len() > MAX_TEXT {
+            return None;
+        }
+        let bytes = STANDARD.decode(text).ok()?;
+        let added: Histogram<u64> = Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .ok()?;
+        if self.0.is_none() {
+            self.0 = Histogram::new_with_bounds(1, LONGEST_US, 3).ok();
+        }
+        let sum = self.0.as_mut()?;
+        for step in added.iter_recorded() {
+            let value = added.highest_equivalent(step.value_iterated_to());
+            sum.saturating_record_n(
+                value.clamp(1, LONGEST_US),
+                step.count_since_last_iteration(),
+            );
+        }
+        Some(())
+    }
+
+    pub(crate) fn summary(&self) -> Summary {
+        let ms = |us: u64| us as f64 / 1e3;
+        match &self.0 {
+            Some(all) if !all.is_empty() => Summary {
+                count: all.len(),
+                p50: Some(ms(all.value_at_quantile(0.5))),
+                p99: Some(ms(all.value_at_quantile(0.99))),
+                max: Some(ms(all.max())),
+            },
+            _ => Summary {
+                count: 0,
+                p50: None,
+                p99: None,
+                max: None,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
+
+    use super::*;
+
+    fn text(values_us: impl IntoIterator<Item = u64>) -> String {
+        let mut histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).unwrap();
+        for value in values_us {
+            histogram.record(value).unwrap();
+        }
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new()
+            .serialize(&histogram, &mut bytes)
+            .unwrap();
+        STANDARD.encode(bytes)
+    }
+
+    #[test]
+    fn histograms_of_several_reports_add_up() {
+        let mut latencies = Latencies::default();
+        for part in [1_000..1_050, 1_050..1_100] {
+            latencies.add(&Latency {
+                local: Some(text(part)),
+                cloud: None,
+            });
+        }
+        let local = latencies.local.summary();
+        assert_eq!(local.count, 100);
+        assert!((local.p50.unwrap() - 1.05).abs() < 0.01, "{local:?}");
+        assert!((local.max.unwrap() - 1.1).abs() < 0.01, "{local:?}");
+        assert_eq!(latencies.cloud.summary().count, 0);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_counted_and_changes_nothing() {
+        let mut latencies = Latencies::default();
+        latencies.add(&Latency {
+            local: Some(text([5_000])),
+            cloud: None,
+        });
+        let before = latencies.local.summary();
+        for broken in ["", "not base64!", "AAAA", &"A".repeat(MAX_TEXT + 4)] {
+            latencies.add(&Latency {
+                local: Some(broken.to_owned()),
+                cloud: None,
+            });
+        }
+        assert_eq!(latencies.unreadable, 4);
+        assert_eq!(latencies.local.summary(), before);
+    }
+}

@@ -1,0 +1,22 @@
+//! The Spillway sidecar: watches a Flink job, decides how much of a spike its valves divert, and takes
+//! what they divert to the burst function.
+//!
+//! ```text
+//!  sense ──▶ decide ──▶ directives            pure middle: decide
+//!  reports ─┘              serve ──▶ valves   thin edges: sense, divert, serve
+//!  batches ──▶ divert ──▶ receipts
+//! ```
+//!
+//! Time, sockets and the cloud come in from outside, in [`run::Parts`].
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod decide;
+pub mod divert;
+pub mod failure;
+mod latency;
+pub mod run;
+pub mod sense;
+pub mod serve;
+pub mod valves;

@@ -1,0 +1,165 @@
+//! Puts the parts together, and takes them apart again.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::divert::{Divert, InvokeError, Invoker};
+use crate::sense::Sensor;
+use crate::serve::{self, App, Readiness};
+
+/// When stopping, valves get this long to hear it: a few of their reports.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// Time between two looks at whether all batches are settled.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// Time between two looks whether the function is there, while it is not.
+const FUNCTION_LOOK: Duration = Duration::from_secs(2);
+
+/// Everything that a running sidecar is made of. Tests pass in their own.
+pub struct Parts {
+    /// Settings; `listen` is not used, the listener is there already.
+    pub config: Config,
+    /// Where requests come in.
+    pub listener: TcpListener,
+    /// The burst function.
+    pub invoker: Arc<dyn Invoker>,
+    /// What watches the job, if anything.
+    pub sensor: Option<Box<dyn Sensor>>,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Runs the sidecar until `shutdown` is ready; then tells the valves to keep everything local, lets the
+/// batches in flight settle for at most the grace period, and returns.
+pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) {
+    let Parts {
+        config,
+        listener,
+        invoker,
+        sensor,
+        clock,
+    } = parts;
+    let divert = Arc::new(Divert::new(invoker, Arc::clone(&clock), &config.divert));
+    let app = Arc::new(App::new(&config, Arc::clone(&divert), clock));
+    // Dropped at the end, which ends both.
+    let mut background = JoinSet::new();
+    background.spawn(watch_function(Arc::clone(&app)));
+    if let (Some(sensor), Some(flink)) = (sensor, &config.flink) {
+        background.spawn(watch_job(
+            Arc::clone(&app),
+            sensor,
+            flink.job.clone(),
+            flink.poll_interval,
+        ));
+    }
+    let stopping = {
+        let app = Arc::clone(&app);
+        async move {
+            shutdown.await;
+            stop(&app, config.grace).await;
+        }
+    };
+    serve::serve(
+        listener,
+        serve::router(Arc::clone(&app)),
+        config.http,
+        stopping,
+    )
+    .await;
+    tracing::info!("stopped");
+}
+
+/// Announces the end and waits until it can come.
+async fn stop(app: &App, grace: Duration) {
+    let in_flight = app.divert.in_flight();
+    tracing::info!(
+        in_flight,
+        "stopping: valves are told to keep everything local"
+    );
+    app.readiness.set("sidecar", Some("it is stopping".into()));
+    app.divert.stop();
+    let told = Instant::now() + FAREWELL.min(grace);
+    let end = Instant::now() + grace;
+    while Instant::now() < end && (Instant::now() < told || app.divert.in_flight() > 0) {
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
+    let left = app.divert.in_flight();
+    if left > 0 {
+        tracing::warn!(
+            left,
+            "the grace period is over: batches are given up, their valves keep them"
+        );
+    }
+}
+
+/// Looks whether the function can be invoked until it can.
+async fn watch_function(app: Arc<App>) {
+    loop {
+        match app.divert.check().await {
+            Ok(()) => {
+                if note(&app.readiness, "function", None) {
+                    tracing::info!("the function can be invoked");
+                }
+                return;
+            }
+            Err(error) => {
+                note(&app.readiness, "function", Some(explain(&error)));
+            }
+        }
+        tokio::time::sleep(FUNCTION_LOOK).await;
+    }
+}
+
+/// What is wrong with the function and what to do about it.
+pub fn explain(error: &InvokeError) -> String {
+    let advice = match error {
+        InvokeError::FunctionMissing(_) => {
+            "; check lambda.function, lambda.region and lambda.endpoint_url"
+        }
+        InvokeError::AccessDenied(_) => "; the credentials need lambda:InvokeFunction",
+        InvokeError::Unreachable(_) => "; check the network, lambda.region and the AWS credentials",
+        _ => "",
+    };
+    format!("{error}{advice}")
+}
+
+/// Looks at the job at a steady pace.
+async fn watch_job(app: Arc<App>, mut sensor: Box<dyn Sensor>, job: String, interval: Duration) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut warned = Vec::new();
+    loop {
+        ticks.tick().await;
+        let valve = app.valves.any_name();
+        let sighting = sensor.look(app.when().now, valve.as_ref()).await;
+        note(&app.readiness, "flink", sighting.blind);
+        for warning in sighting.warnings {
+            if !warned.contains(&warning) {
+                tracing::warn!("{warning}");
+                warned.push(warning);
+            }
+        }
+        let name = sighting.job.name.clone().unwrap_or_else(|| job.clone());
+        *app.job.lock().unwrap_or_else(PoisonError::into_inner) = sighting.job;
+        if let Some(load) = sighting.lane {
+            app.valves.look(&name, load, app.when());
+        }
+    }
+}
+
+/// Keeps what is wrong with a part, and logs it when it is news. True if it is.
+fn note(readiness: &Readiness, part: &'static str, problem: Option<String>) -> bool {
+    let text = problem.clone();
+    let news = readiness.set(part, problem);
+    if let (true, Some(text)) = (news, text) {
+        tracing::warn!(part, "not ready: {text}");
+    } else if news {
+        tracing::info!(part, "ready");
+    }
+    news
+}

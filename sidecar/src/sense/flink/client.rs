@@ -1,0 +1,105 @@
+//! A small client for Flink's REST interface.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::de::DeserializeOwned;
+
+/// A JobManager that is busy still answers within this; a look that takes longer is of no use.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// The plan of a job with hundreds of vertices has some 100 KB.
+const MAX_ANSWER: usize = 8 * 1024 * 1024;
+
+/// Why a request gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RestError {
+    /// No connection, or no answer in time.
+    #[error("Flink's REST interface at {url} is not reachable: {why}")]
+    Unreachable { url: String, why: String },
+    /// It does not know what was asked for.
+    #[error("{path}: not found")]
+    NotFound { path: String },
+    /// It answered something else.
+    #[error("{path}: {why}")]
+    Odd { path: String, why: String },
+}
+
+/// Asks one JobManager.
+#[derive(Debug, Clone)]
+pub(crate) struct Rest {
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    base: String,
+}
+
+impl Rest {
+    /// A client of the JobManager at `base`. Fails if the machine's root certificates cannot be read.
+    pub(crate) fn new(base: &str) -> std::io::Result<Self> {
+        let mut http = HttpConnector::new();
+        http.set_nodelay(true);
+        http.enforce_http(false);
+        let https = HttpsConnectorBuilder::new()
+            .with_native_roots()?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new()).build(https);
+        Ok(Self {
+            client,
+            base: base.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// GETs `path` and reads the JSON of the answer.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RestError> {
+        let odd = |why: String| RestError::Odd {
+            path: path.to_owned(),
+            why,
+        };
+        let unreachable = |why: String| RestError::Unreachable {
+            url: self.base.clone(),
+            why,
+        };
+        let uri: http::Uri = format!("{}{path}", self.base)
+            .parse()
+            .map_err(|error| odd(format!("not a URL: {error}")))?;
+        let exchange = async {
+            let response = self
+                .client
+                .get(uri)
+                .await
+                // The first cause says "connection refused" where the error itself says "connect".
+                .map_err(|error| unreachable(root_cause(&error)))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_ANSWER)
+                .collect()
+                .await
+                .map_err(|error| unreachable(error.to_string()))?
+                .to_bytes();
+            if status == http::StatusCode::NOT_FOUND {
+                return Err(RestError::NotFound {
+                    path: path.to_owned(),
+                });
+            }
+            if !status.is_success() {
+                return Err(odd(format!("answered {status}")));
+            }
+            serde_json::from_slice(&body).map_err(|error| odd(format!("cannot be read: {error}")))
+        };
+        tokio::time::timeout(TIMEOUT, exchange)
+            .await
+            .unwrap_or_else(|_| Err(unreachable(format!("no answer within {TIMEOUT:?}"))))
+    }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,47 @@
+//! Watches the job that the valve is part of.
+//!
+//! A sensor is a trait because Flink's REST interface is not everywhere, and because a recorded trace has
+//! to look like a live job to the controller.
+
+pub mod flink;
+
+use std::pin::Pin;
+
+use serde::Serialize;
+use spillway_core::ids::ValveName;
+
+use crate::decide::{LaneLoad, Moment};
+
+/// Something that can look at the job.
+pub trait Sensor: Send + 'static {
+    /// Looks once. `valve` is the name under which a valve has reported, if one has.
+    fn look<'a>(
+        &'a mut self,
+        now: Moment,
+        valve: Option<&'a ValveName>,
+    ) -> Pin<Box<dyn Future<Output = Sighting> + Send + 'a>>;
+}
+
+/// What a look has shown.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sighting {
+    /// The job, as far as it is known.
+    pub job: JobSeen,
+    /// How loaded its lane is; `None` if this look has shown nothing new.
+    pub lane: Option<LaneLoad>,
+    /// Why the sensor cannot see, if it cannot.
+    pub blind: Option<String>,
+    /// What an operator should know: slow metrics, a job without a valve.
+    pub warnings: Vec<String>,
+}
+
+/// The watched job.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct JobSeen {
+    /// Its name.
+    pub name: Option<String>,
+    /// The engine's id of it.
+    pub id: Option<String>,
+    /// Its state in the engine's words; `None` if it is not there.
+    pub state: Option<String>,
+}

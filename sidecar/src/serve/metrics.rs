@@ -1,0 +1,200 @@
+//! `GET /metrics`, in the OpenMetrics text format.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::App;
+use super::problem::Problem;
+use crate::valves::{Latest, Valves};
+
+/// Counters of the server itself.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) reports: Counter,
+    pub(crate) malformed_reports: Counter,
+    pub(crate) malformed_batches: Counter,
+    pub(crate) unauthorized: Counter,
+}
+
+impl Counters {
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        registry.register("reports", "Reports taken in", self.reports.clone());
+        registry.register(
+            "malformed_reports",
+            "Reports answered 422",
+            self.malformed_reports.clone(),
+        );
+        registry.register(
+            "malformed_batches",
+            "Batches answered 422",
+            self.malformed_batches.clone(),
+        );
+        registry.register(
+            "unauthorized_requests",
+            "Requests answered 401",
+            self.unauthorized.clone(),
+        );
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Subtask {
+    job: String,
+    valve: String,
+    subtask: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WholeValve {
+    job: String,
+    valve: String,
+}
+
+/// Reads the valves' state when it is asked for, so that nothing has to be kept up to date.
+#[derive(Debug)]
+pub(crate) struct ValveCollector(pub(crate) Weak<Valves>);
+
+impl std::fmt::Debug for Valves {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Valves").finish_non_exhaustive()
+    }
+}
+
+type Whole = fn(&Latest) -> u64;
+
+impl Collector for ValveCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Some(valves) = self.0.upgrade() else {
+            return Ok(());
+        };
+        let counters: [(&str, &str, Whole); 7] = [
+            (
+                "received_records",
+                "Records that the source handed over",
+                |latest| latest.report.received,
+            ),
+            ("kept_records", "Records kept in the local lane", |latest| {
+                latest.report.kept
+            }),
+            (
+                "diverted_records",
+                "Records settled with a receipt",
+                |latest| latest.report.diverted,
+            ),
+            (
+                "bounced_records",
+                "Records that came back from the cloud lane",
+                |latest| latest.report.bounced,
+            ),
+            (
+                "late_records",
+                "Records whose window was closed",
+                |latest| latest.report.late,
+            ),
+            (
+                "settled_batches",
+                "Batches settled with a receipt",
+                |latest| latest.report.settled_batches,
+            ),
+            ("bounced_batches", "Batches that came back", |latest| {
+                latest.report.bounced_batches
+            }),
+        ];
+        valves.inspect(|valves, _| {
+            for (name, help, read) in counters {
+                let family = Family::<Subtask, Counter>::default();
+                for ((job, valve), known) in valves {
+                    for (subtask, latest) in &known.subtasks {
+                        let labels = Subtask {
+                            job: job.to_string(),
+                            valve: valve.to_string(),
+                            subtask: *subtask,
+                        };
+                        family.get_or_create(&labels).inc_by(read(latest));
+                    }
+                }
+                let name = format!("valve_{name}");
+                family.encode(encoder.encode_descriptor(
+                    &name,
+                    help,
+                    None,
+                    family_type(&family),
+                )?)?;
+            }
+            let capacity = Family::<WholeValve, Gauge<f64, AtomicU64>>::default();
+            let mode = Family::<WholeValve, Gauge>::default();
+            for ((job, valve), known) in valves {
+                let labels = WholeValve {
+                    job: job.to_string(),
+                    valve: valve.to_string(),
+                };
+                if let Some(rate) = known.state.capacity() {
+                    capacity.get_or_create(&labels).set(rate.get());
+                }
+                mode.get_or_create(&labels).set(known.state.mode() as i64);
+            }
+            let help = "Estimated capacity of the local lane, records per second";
+            let descriptor = encoder.encode_descriptor(
+                "capacity_records_per_second",
+                help,
+                None,
+                family_type(&capacity),
+            )?;
+            capacity.encode(descriptor)?;
+            let help = "0 local, 1 armed, 2 burst";
+            mode.encode(encoder.encode_descriptor("mode", help, None, family_type(&mode))?)
+        })
+    }
+}
+
+fn family_type<M: prometheus_client::encoding::EncodeMetric>(
+    metric: &M,
+) -> prometheus_client::metrics::MetricType {
+    metric.metric_type()
+}
+
+/// The process' own figures, as far as `/proc` has them.
+pub(crate) fn register_build(registry: &mut Registry) {
+    let build = Family::<BuildLabel, Gauge>::default();
+    build
+        .get_or_create(&BuildLabel {
+            version: env!("CARGO_PKG_VERSION"),
+        })
+        .set(1);
+    registry.register_with_unit(
+        "build",
+        "What is running",
+        Unit::Other("info".into()),
+        build,
+    );
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabel {
+    version: &'static str,
+}
+
+pub(crate) async fn get(State(app): State<Arc<App>>) -> Response {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &app.registry) {
+        Ok(()) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(error) => {
+            let detail = format!("the metrics cannot be written: {error}");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "metrics", detail).into_response()
+        }
+    }
+}

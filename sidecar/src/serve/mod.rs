@@ -1,0 +1,120 @@
+//! The HTTP server: batches and reports in, receipts and directives out, and a window to look in.
+
+mod batches;
+mod body;
+mod connection;
+mod health;
+mod metrics;
+mod problem;
+mod reports;
+mod status;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware;
+use axum::routing::{get, post, put};
+use prometheus_client::registry::Registry;
+
+pub use health::Readiness;
+
+use crate::clock::Clock;
+use crate::config::{Config, Lambda, Secret};
+use crate::divert::Divert;
+use crate::sense::JobSeen;
+use crate::valves::{Valves, When};
+pub(crate) use connection::serve;
+use problem::Problem;
+
+/// What the handlers share.
+pub(crate) struct App {
+    pub(crate) valves: Arc<Valves>,
+    pub(crate) divert: Arc<Divert>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) job: Arc<Mutex<JobSeen>>,
+    clock: Arc<dyn Clock>,
+    token: Option<Secret>,
+    max_batch_bytes: usize,
+    default_deadline: Duration,
+    body_timeout: Duration,
+    prices: Lambda,
+    counters: metrics::Counters,
+    registry: Registry,
+}
+
+impl App {
+    pub(crate) fn new(config: &Config, divert: Arc<Divert>, clock: Arc<dyn Clock>) -> Self {
+        let valves = Arc::new(Valves::new(config.policy.clone()));
+        let counters = metrics::Counters::default();
+        let mut registry = Registry::with_prefix("spillway");
+        counters.register(&mut registry);
+        divert.tally.register(&mut registry);
+        metrics::register_build(&mut registry);
+        registry.register_collector(Box::new(metrics::ValveCollector(Arc::downgrade(&valves))));
+        Self {
+            valves,
+            divert,
+            readiness: Arc::default(),
+            job: Arc::default(),
+            clock,
+            token: config.token.clone(),
+            max_batch_bytes: config.divert.max_batch_bytes,
+            default_deadline: config.divert.deadline,
+            body_timeout: config.http.body_timeout,
+            prices: config.lambda.clone(),
+            counters,
+            registry,
+        }
+    }
+
+    /// Now, on both clocks.
+    pub(crate) fn when(&self) -> When {
+        When {
+            now: self.clock.now(),
+            wall_ms: self.clock.wall_ms(),
+        }
+    }
+}
+
+/// All routes.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let guarded = Router::new()
+        .route("/v1/jobs/{job}/batches/{batch}", put(batches::put))
+        .route(
+            "/v1/jobs/{job}/valves/{valve}/{subtask}",
+            post(reports::post),
+        )
+        .route("/v1/status", get(status::get))
+        .route("/metrics", get(metrics::get))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            token::demand,
+        ));
+    Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .method_not_allowed_fallback(wrong_method)
+        .merge(guarded)
+        .with_state(app)
+}
+
+async fn unknown(uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not-found",
+        format!("there is nothing at {}", uri.path()),
+    )
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{method} is not for {}", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+}

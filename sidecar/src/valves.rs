@@ -1,0 +1,246 @@
+//! The valves that have reported, each with its controller.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use spillway_core::directive::{Directive, Mode, Report};
+use spillway_core::ids::{JobName, ValveName};
+
+use crate::decide::{
+    CloudLane, Decision, LaneLoad, Moment, Observation, Policy, Reading, State, decide,
+};
+use crate::latency::Latencies;
+
+/// So many valves are steered at once; a report of a further one is turned away.
+const MAX_VALVES: usize = 64;
+/// A valve that has been silent for so long is forgotten, with all that was learned of its lane.
+const FORGET: Duration = Duration::from_secs(600);
+/// So many mode changes are remembered.
+const MODES: usize = 100;
+
+/// All valves.
+pub struct Valves {
+    policy: Policy,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    valves: BTreeMap<(JobName, ValveName), Valve>,
+    modes: VecDeque<ModeChange>,
+}
+
+/// One valve.
+pub(crate) struct Valve {
+    /// What its controller knows.
+    pub(crate) state: State,
+    /// The last report of each subtask.
+    pub(crate) subtasks: BTreeMap<u32, Latest>,
+    heard_at: Moment,
+}
+
+/// The last that was heard of a subtask, and said to it.
+pub(crate) struct Latest {
+    /// Its report, latencies left out.
+    pub(crate) report: Report,
+    /// What it was told.
+    pub(crate) directive: Directive,
+    /// Latencies since the subtask was first heard of.
+    pub(crate) latencies: Latencies,
+    heard_at: Moment,
+}
+
+/// A change of what a valve is about.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct ModeChange {
+    pub(crate) time_ms: i64,
+    pub(crate) job: JobName,
+    pub(crate) valve: ValveName,
+    pub(crate) mode: Mode,
+    pub(crate) reason: String,
+}
+
+/// Who reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reporter {
+    /// The job.
+    pub job: JobName,
+    /// The valve within it.
+    pub valve: ValveName,
+    /// The subtask of the valve.
+    pub subtask: u32,
+}
+
+/// When something happened.
+#[derive(Debug, Clone, Copy)]
+pub struct When {
+    /// For decisions.
+    pub now: Moment,
+    /// For people.
+    pub wall_ms: i64,
+}
+
+impl Valves {
+    /// No valve yet; each will be steered by `policy`.
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            inner: Mutex::default(),
+        }
+    }
+
+    /// Takes in a report and says what to do. `None`: there are too many valves already.
+    pub fn report(
+        &self,
+        from: &Reporter,
+        mut report: Report,
+        cloud: CloudLane,
+        when: When,
+    ) -> Option<Directive> {
+        let mut inner = self.lock();
+        inner
+            .valves
+            .retain(|_, valve| when.now.since(valve.heard_at) <= FORGET);
+        let key = (from.job.clone(), from.valve.clone());
+        if inner.valves.len() >= MAX_VALVES && !inner.valves.contains_key(&key) {
+            return None;
+        }
+        let latency = std::mem::take(&mut report.latency);
+        let Inner { valves, modes } = &mut *inner;
+        let valve = valves.entry(key).or_insert_with(|| Valve {
+            state: State::default(),
+            subtasks: BTreeMap::new(),
+            heard_at: when.now,
+        });
+        valve.heard_at = when.now;
+        valve
+            .subtasks
+            .retain(|_, latest| when.now.since(latest.heard_at) <= FORGET);
+        let (job, name) = (&from.job, &from.valve);
+        valve.step(
+            &self.policy,
+            &Observation::Cloud(cloud),
+            (job, name),
+            when,
+            modes,
+        );
+        let observation = Observation::Report {
+            subtask: from.subtask,
+            reading: Reading::from(&report),
+        };
+        let decision = valve.step(&self.policy, &observation, (job, name), when, modes);
+        let directive = decision.directive?;
+        if decision.counted {
+            let latencies = valve
+                .subtasks
+                .remove(&from.subtask)
+                .map_or_else(Latencies::default, |latest| latest.latencies);
+            let mut latest = Latest {
+                report,
+                directive: directive.clone(),
+                latencies,
+                heard_at: when.now,
+            };
+            latest.latencies.add(&latency);
+            valve.subtasks.insert(from.subtask, latest);
+        }
+        Some(directive)
+    }
+
+    /// Takes in what the sensor saw of the job's lane. The sensor watches one job, so this is for the
+    /// valves of that job; if no valve goes by its name, and there is only one job, it is that one.
+    pub fn look(&self, job: &str, load: LaneLoad, when: When) {
+        let mut inner = self.lock();
+        let Inner { valves, modes } = &mut *inner;
+        let named = valves.keys().any(|(name, _)| name.as_str() == job);
+        let mut jobs: Vec<_> = valves.keys().map(|(name, _)| name).collect();
+        jobs.dedup();
+        let only = jobs.len() == 1;
+        for ((name, valve_name), valve) in valves {
+            if name.as_str() == job || (!named && only) {
+                valve.step(
+                    &self.policy,
+                    &Observation::Lane(load),
+                    (name, valve_name),
+                    when,
+                    modes,
+                );
+            }
+        }
+    }
+
+    /// The name of a valve that has reported, for the sensor to look for.
+    pub fn any_name(&self) -> Option<ValveName> {
+        self.lock()
+            .valves
+            .keys()
+            .next()
+            .map(|(_, valve)| valve.clone())
+    }
+
+    /// Shows all valves and the last mode changes.
+    pub(crate) fn inspect<T>(
+        &self,
+        look: impl FnOnce(&BTreeMap<(JobName, ValveName), Valve>, &VecDeque<ModeChange>) -> T,
+    ) -> T {
+        let inner = self.lock();
+        look(&inner.valves, &inner.modes)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Valve {
+    fn step(
+        &mut self,
+        policy: &Policy,
+        observation: &Observation,
+        (job, valve): (&JobName, &ValveName),
+        when: When,
+        modes: &mut VecDeque<ModeChange>,
+    ) -> Decision {
+        let (state, decision) = decide(
+            policy,
+            std::mem::take(&mut self.state),
+            observation,
+            when.now,
+        );
+        self.state = state;
+        if decision.mode_changed {
+            tracing::info!(%job, %valve, mode = %decision.mode, "{}", decision.reason);
+            if modes.len() >= MODES {
+                modes.pop_front();
+            }
+            modes.push_back(ModeChange {
+                time_ms: when.wall_ms,
+                job: job.clone(),
+                valve: valve.clone(),
+                mode: decision.mode,
+                reason: decision.reason.clone(),
+            });
+        }
+        decision
+    }
+}
+
+impl From<&Report> for Reading {
+    fn from(report: &Report) -> Self {
+        Self {
+            attempt: report.attempt,
+            sequence: report.sequence,
+            parallelism: report.parallelism,
+            time_ms: report.time_ms,
+            received: report.received,
+            to_local: report.kept.saturating_add(report.bounced),
+            // Everything that was ever put into a batch: settled, returned or still unsettled.
+            to_cloud: report
+                .diverted
+                .saturating_add(report.bounced)
+                .saturating_add(report.unsettled),
+            unavailable_ms: report.local_unavailable_ms,
+        }
+    }
+}
