@@ -1,7 +1,7 @@
 //! What both sides of the wire share: workloads, the batch codec, partials, receipts, the ledger.
 //!
 //! Everything here is pure: no clock, no files, no sockets. Bytes come in, bytes and values go out,
-//! and no input makes it panic. The shapes are those of `proto/README.md`.
+//! and no bytes off the wire make it panic. The shapes are those of `proto/README.md`.
 
 pub mod aggregate;
 pub mod batch;

@@ -1,6 +1,11 @@
 //! JSON fields that have one right value, such as `"type": "receipt"`: written as it, and anything
 //! else refused when read.
 
+#![expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields over by reference"
+)]
+
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
 /// The only version of receipts and books there is.

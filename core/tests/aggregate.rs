@@ -1,5 +1,7 @@
 //! The quick aggregation gives what plain counting gives.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
+
 mod plain;
 
 use proptest::prelude::*;

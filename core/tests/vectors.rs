@@ -1,5 +1,7 @@
 //! The shared vectors in `proto/vectors/`, which Java and Python test against as well.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
+
 #[path = "plain/batch_cases.rs"]
 mod batch_cases;
 mod plain;

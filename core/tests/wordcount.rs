@@ -1,5 +1,7 @@
 //! The quick tokenizer gives the words of the plain definition, for all bytes.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
+
 mod plain;
 
 use proptest::prelude::*;
@@ -45,8 +47,7 @@ fn every_character_between_letters_splits_or_joins_as_defined() {
         assert_eq!(
             words_with(&mut workload, text.as_bytes()),
             plain::words(text.as_bytes()),
-            "{:?}",
-            c
+            "{c:?}"
         );
     }
 }

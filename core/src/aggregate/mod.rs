@@ -76,7 +76,7 @@ fn aggregate_with<W: Workload>(
     workload: &mut W,
 ) -> Result<Aggregate, TooManyWindows> {
     let mut windows = Windows::new(batch.window_size());
-    let mut table = Table::new(W::MEASURES, seed(&batch.id()));
+    let mut table = Table::<W>::new(seed(&batch.id()));
     for (event_time_ms, record) in batch.records() {
         let window = windows.index_of(event_time_ms)?;
         let outcome = workload.process(record, |key, measures| table.add(window, key, measures));

@@ -3,18 +3,23 @@
 //! One table for all windows of a batch, so that a batch in which every record has a window of its
 //! own costs no more than one with a single window. Keys lie one after the other in one buffer.
 
+use std::marker::PhantomData;
+
 use hashbrown::HashTable;
 
 use super::SortedRow;
 use crate::receipt::WindowCount;
-use crate::workload::{Key, Measure};
+use crate::workload::key::is_short;
+use crate::workload::{Key, Workload};
 
-/// Room for this many rows from the start: a batch of prose has some thousands of words.
-const INITIAL_ROWS: usize = 4096;
+/// Room for this many rows from the start: a batch of prose has some thousands of words, and one
+/// second of a busy stream some ten thousands.
+const INITIAL_ROWS: usize = 16 * 1024;
 
 #[derive(Debug)]
-pub(super) struct Table {
-    definition: &'static [Measure],
+pub(super) struct Table<W> {
+    /// Its measures are constants to the compiler, so that merging them is no loop.
+    workload: PhantomData<W>,
     seed: u64,
     slots: HashTable<Slot>,
     rows: Vec<TableRow>,
@@ -36,33 +41,32 @@ struct TableRow {
     key: (usize, usize),
 }
 
-impl Table {
-    pub(super) fn new(definition: &'static [Measure], seed: u64) -> Self {
+impl<W: Workload> Table<W> {
+    pub(super) fn new(seed: u64) -> Self {
         Self {
-            definition,
+            workload: PhantomData,
             seed,
             slots: HashTable::with_capacity(INITIAL_ROWS),
             rows: Vec::with_capacity(INITIAL_ROWS),
             keys: Vec::with_capacity(INITIAL_ROWS * 8),
-            measures: Vec::with_capacity(INITIAL_ROWS * definition.len()),
+            measures: Vec::with_capacity(INITIAL_ROWS * W::MEASURES.len()),
         }
     }
 
     /// Merges a row into the table.
     #[inline]
     pub(super) fn add(&mut self, window: u32, key: Key<'_>, measures: &[i64]) {
-        let hash = hash(self.seed, window, key.packed(), key.bytes());
+        let hash = hash(self.seed, window, key.packed(), || key.bytes());
         let found = self.slots.find(hash, |slot| {
             slot.packed == key.packed()
                 && slot.window == window
-                && (key.is_short() || self.key(slot.row) == key.bytes())
+                && (is_short(slot.packed) || self.key(slot.row) == key.bytes())
         });
         match found {
             Some(slot) => {
-                let width = self.definition.len();
+                let width = W::MEASURES.len();
                 let values = &mut self.measures[slot.row as usize * width..][..width];
-                for ((value, new), measure) in values.iter_mut().zip(measures).zip(self.definition)
-                {
+                for ((value, new), measure) in values.iter_mut().zip(measures).zip(W::MEASURES) {
                     *value = measure.merge.merge(*value, *new);
                 }
             }
@@ -94,8 +98,10 @@ impl Table {
         };
         let (seed, rows, keys) = (self.seed, &self.rows, &self.keys);
         self.slots.insert_unique(hash, slot, |slot| {
-            let (start, end) = rows[slot.row as usize].key;
-            self::hash(seed, slot.window, slot.packed, &keys[start..end])
+            self::hash(seed, slot.window, slot.packed, || {
+                let (start, end) = rows[slot.row as usize].key;
+                &keys[start..end]
+            })
         });
     }
 
@@ -150,16 +156,21 @@ fn head(key: &[u8]) -> u64 {
     u64::from_be_bytes(head)
 }
 
-/// A hash whose seed is not known outside, of everything that makes a row: multiply and fold, as
-/// wyhash does it.
+/// A hash of everything that makes a row, whose seed is not known outside: multiply and fold, as
+/// wyhash does it. `key` is asked for only if the packed form does not say it all.
 #[inline]
-fn hash(seed: u64, window: u32, packed: u64, key: &[u8]) -> u64 {
+fn hash<'a>(seed: u64, window: u32, packed: u64, key: impl FnOnce() -> &'a [u8]) -> u64 {
     const A: u64 = 0xa076_1d64_78bd_642f;
-    const B: u64 = 0xe703_7ed1_a0b4_28db;
     let state = fold(packed ^ seed, A ^ u64::from(window));
-    if key.len() <= 7 {
-        return state;
+    if is_short(packed) {
+        state
+    } else {
+        hash_long(state, key())
     }
+}
+
+fn hash_long(state: u64, key: &[u8]) -> u64 {
+    const B: u64 = 0xe703_7ed1_a0b4_28db;
     let (eights, rest) = key.as_chunks::<8>();
     let mut state = eights.iter().fold(state, |state, eight| {
         fold(state ^ u64::from_le_bytes(*eight), B)
@@ -178,5 +189,41 @@ fn fold(a: u64, b: u64) -> u64 {
     #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
     {
         product as u64 ^ (product >> 64) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn hash_of(seed: u64, window: u32, key: &[u8]) -> u64 {
+        hash(seed, window, Key::new(key).packed(), || key)
+    }
+
+    #[test]
+    fn every_part_of_a_row_and_the_seed_count_in_its_hash() {
+        let keys: Vec<Vec<u8>> = (0..40).map(|n| vec![b'a'; n]).collect();
+        let mut hashes = HashSet::new();
+        for seed in [1, 2] {
+            for window in [0, 1] {
+                hashes.extend(keys.iter().map(|key| hash_of(seed, window, key)));
+            }
+        }
+        assert_eq!(hashes.len(), 4 * keys.len());
+    }
+
+    #[test]
+    fn hashes_of_like_keys_spread_in_the_bits_that_the_table_uses() {
+        // hashbrown takes the place from the lowest bits and a tag from the highest seven.
+        let hashes: Vec<u64> = (0..4096)
+            .map(|n| hash_of(7, 0, format!("w{n}").as_bytes()))
+            .collect();
+        let places: HashSet<_> = hashes.iter().map(|hash| hash % 4096).collect();
+        let tags: HashSet<_> = hashes.iter().map(|hash| hash >> 57).collect();
+        // 4096 balls into as many bins fill 63 % of them.
+        assert!(places.len() > 2400, "{}", places.len());
+        assert_eq!(tags.len(), 128);
     }
 }

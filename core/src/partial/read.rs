@@ -43,6 +43,9 @@ struct Chunk {
 
 impl PartialReader {
     /// Opens a partial: reads its metadata and checks that its columns are those of its workload.
+    ///
+    /// Compare the content's checksum with the receipt's first: the Parquet library panics on some
+    /// kinds of damage.
     pub fn open(content: Bytes) -> Result<Self, PartialError> {
         let file = SerializedFileReader::new(content)?;
         let metadata = file.metadata().file_metadata();

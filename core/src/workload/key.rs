@@ -57,17 +57,17 @@ impl<'a> Key<'a> {
     }
 
     /// The first seven bytes and the length. Two keys that differ in it are different; two
-    /// [short](Key::is_short) keys that have it in common are equal.
+    /// [short](is_short) keys that have it in common are equal.
     #[inline]
     pub(crate) fn packed(&self) -> u64 {
         self.packed
     }
+}
 
-    /// Whether the packed form says it all.
-    #[inline]
-    pub(crate) fn is_short(&self) -> bool {
-        self.packed < LONG
-    }
+/// Whether a packed form says it all.
+#[inline]
+pub(crate) fn is_short(packed: u64) -> bool {
+    packed < LONG
 }
 
 #[cfg(test)]
@@ -88,7 +88,7 @@ mod tests {
             let alone = Key::new(&key);
             prop_assert_eq!(within.bytes(), alone.bytes());
             prop_assert_eq!(within.packed(), alone.packed());
-            prop_assert_eq!(within.is_short(), key.len() <= 7);
+            prop_assert_eq!(is_short(within.packed()), key.len() <= 7);
         }
 
         #[test]

@@ -1,6 +1,6 @@
 //! Workloads: what is computed from records, in both lanes.
 
-mod key;
+pub(crate) mod key;
 mod wordcount;
 
 pub use key::Key;

@@ -108,6 +108,10 @@ fn words_of_ascii(record: &[u8], lower: &mut Vec<u8>, mut emit: impl FnMut(Key<'
 
 /// A block in lower case, and which of its bytes belong to words, the first one in the lowest bit.
 #[inline]
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "without branches, so that it becomes SIMD instructions"
+)]
 fn fold(block: &[u8; BLOCK]) -> ([u8; BLOCK], u64) {
     let mut lower = *block;
     let mut class = [0; BLOCK];

@@ -1,6 +1,7 @@
 //! The cases of `proto/vectors/batch.json`, with what is expected by the plain definitions.
 
 #![allow(unreachable_pub, reason = "shared by an example and a test")]
+#![allow(clippy::too_many_lines, reason = "a list of cases is a list")]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
