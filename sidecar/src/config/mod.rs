@@ -185,15 +185,7 @@ impl Config {
             problems.push("the token is empty: give one, or leave the key out".into());
         }
         if let Some(flink) = &self.flink {
-            let known = |uri: &http::Uri| {
-                matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
-            };
-            if !flink.rest_url.parse().is_ok_and(|uri| known(&uri)) {
-                problems.push(format!(
-                    "flink.rest_url is {:?}: give a URL such as http://127.0.0.1:8081",
-                    flink.rest_url
-                ));
-            }
+            check_url(&mut problems, "flink.rest_url", &flink.rest_url);
             if flink.job.is_empty() {
                 problems.push("flink.job is empty: give the job's name or id".into());
             }
@@ -204,6 +196,9 @@ impl Config {
                 20,
                 60_000,
             );
+        }
+        if let Some(url) = &self.lambda.endpoint_url {
+            check_url(&mut problems, "lambda.endpoint_url", url);
         }
         if self.lambda.function.is_empty() {
             problems.push("lambda.function is empty: give the function's name or ARN".into());
@@ -271,6 +266,17 @@ impl Config {
         if self.http.max_connections == 0 {
             problems.push("http.max_connections is 0: give at least 1".into());
         }
+    }
+}
+
+fn check_url(problems: &mut Vec<String>, name: &str, url: &str) {
+    let known = |uri: &http::Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+    };
+    if !url.parse().is_ok_and(|uri| known(&uri)) {
+        problems.push(format!(
+            "{name} is {url:?}: give a URL such as http://127.0.0.1:8081"
+        ));
     }
 }
 

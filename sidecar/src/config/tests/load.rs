@@ -159,6 +159,17 @@ fn values_out_of_range_are_all_named_at_once() {
 }
 
 #[test]
+fn what_is_not_a_url_is_refused_where_one_is_needed() {
+    for url in ["", "127.0.0.1:8081", "ftp://host", "http://"] {
+        for key in ["flink.rest_url", "lambda.endpoint_url"] {
+            let flags = vec![flag("flink.job", "wordcount"), flag(key, url)];
+            let failure = load(None, [], flags).unwrap_err();
+            assert!(failure.message.contains(key), "{failure}");
+        }
+    }
+}
+
+#[test]
 fn beyond_loopback_a_token_is_demanded() {
     let failure = from("listen = \"0.0.0.0:7077\"\n").unwrap_err();
     assert!(failure.message.contains("token"), "{failure}");
