@@ -169,6 +169,8 @@ fn serve_s3(
                     Err(error) => tracing::error!(%error, "S3 cannot listen"),
                 }
             });
+            // With the last requests go the objects' files, the folder's lock among them.
+            drop(runtime);
             // Nobody may be waiting.
             let _ = done.send(());
         })?;

@@ -1,5 +1,7 @@
 //! The binary: command line, ready file, end.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
+
 mod common;
 
 use std::io::{BufRead, BufReader};

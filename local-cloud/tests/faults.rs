@@ -1,5 +1,7 @@
 //! Fault rules, end to end.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
+
 mod common;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! Lambda as the real SDK sees it.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
+
 mod common;
 
 use std::collections::HashSet;

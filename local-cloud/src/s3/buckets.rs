@@ -1,5 +1,15 @@
 //! Operations on buckets, listing among them.
 
+#![allow(
+    clippy::wildcard_imports,
+    reason = "an operation names a dozen types of `s3s::dto`"
+)]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unnecessary_wraps,
+    reason = "every operation has the same signature"
+)]
+
 use s3s::dto::*;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 
@@ -10,7 +20,7 @@ use super::store::Store;
 /// S3's own limit of a page.
 const PAGE_LIMIT: usize = 1000;
 
-pub(super) async fn list_buckets(
+pub(super) fn list_buckets(
     store: &Store,
     _: S3Request<ListBucketsInput>,
 ) -> S3Result<ListBucketsOutput> {
@@ -25,7 +35,7 @@ pub(super) async fn list_buckets(
     })
 }
 
-pub(super) async fn create_bucket(
+pub(super) fn create_bucket(
     store: &Store,
     request: S3Request<CreateBucketInput>,
 ) -> S3Result<CreateBucketOutput> {
@@ -36,7 +46,7 @@ pub(super) async fn create_bucket(
     })
 }
 
-pub(super) async fn head_bucket(
+pub(super) fn head_bucket(
     store: &Store,
     request: S3Request<HeadBucketInput>,
 ) -> S3Result<HeadBucketOutput> {
@@ -47,7 +57,7 @@ pub(super) async fn head_bucket(
     })
 }
 
-pub(super) async fn delete_bucket(
+pub(super) fn delete_bucket(
     store: &Store,
     request: S3Request<DeleteBucketInput>,
 ) -> S3Result<DeleteBucketOutput> {
@@ -55,7 +65,7 @@ pub(super) async fn delete_bucket(
     Ok(DeleteBucketOutput::default())
 }
 
-pub(super) async fn get_bucket_location(
+pub(super) fn get_bucket_location(
     store: &Store,
     request: S3Request<GetBucketLocationInput>,
 ) -> S3Result<GetBucketLocationOutput> {
@@ -132,7 +142,7 @@ fn page<T>(
     store.list(bucket, query, show)
 }
 
-pub(super) async fn list_objects_v2(
+pub(super) fn list_objects_v2(
     store: &Store,
     request: S3Request<ListObjectsV2Input>,
 ) -> S3Result<ListObjectsV2Output> {
@@ -175,7 +185,7 @@ pub(super) async fn list_objects_v2(
     Ok(output)
 }
 
-pub(super) async fn list_objects(
+pub(super) fn list_objects(
     store: &Store,
     request: S3Request<ListObjectsInput>,
 ) -> S3Result<ListObjectsOutput> {

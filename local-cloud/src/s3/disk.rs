@@ -4,9 +4,10 @@
 //! ROOT/{bucket}/{key}               an object, so that a person can look at it with other tools
 //! ROOT/.spillway/aside/{bucket}/    objects whose key cannot be a path, or whose path is taken:
 //!                                   `a` and `a/b` are both keys, but not both paths
-//! ROOT/.spillway/journal/{bucket}   a line of JSON for each object written: ETag, attributes
+//! ROOT/.spillway/journal/{bucket}   a line of JSON for each object written: `ETag`, attributes
 //! ROOT/.spillway/uploads/{id}/      parts of an unfinished multipart upload
 //! ROOT/.spillway/drafts/            what is being written; emptied at the start
+//! ROOT/.spillway/lock               locked by the process that serves the folder
 //! ```
 //!
 //! An object's line is written before its file is moved to its place, and belongs to it only if size
@@ -14,7 +15,7 @@
 //! there with its older line. Nothing is flushed to the device: a kill is survived, a power cut may not be.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,6 +36,8 @@ const NAME_LIMIT: usize = 255;
 #[derive(Debug)]
 pub(crate) struct Disk {
     root: PathBuf,
+    /// Held as long as this lives: two processes on one folder would not know of each other's objects.
+    _lock: File,
     /// Numbers drafts and files that lie aside.
     counter: AtomicU64,
 }
@@ -42,9 +45,18 @@ pub(crate) struct Disk {
 impl Disk {
     /// Makes the folders; throws away what an earlier process had not finished.
     pub(crate) fn new(root: &Path) -> io::Result<Self> {
-        fs::create_dir_all(root)?;
+        let root = {
+            fs::create_dir_all(root.join(OWN))?;
+            root.canonicalize()?
+        };
+        let lock = File::create(root.join(OWN).join("lock"))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::other("another process serves it"),
+            TryLockError::Error(error) => error,
+        })?;
         let disk = Self {
-            root: root.canonicalize()?,
+            root,
+            _lock: lock,
             counter: AtomicU64::new(0),
         };
         let drafts = disk.own("drafts");
@@ -262,6 +274,15 @@ mod tests {
         for odd in ["", "/a", "a/", "a//b", "../a", "a/./b", "a\0b", &long] {
             assert!(!is_plain(odd), "{odd}");
         }
+    }
+
+    #[test]
+    fn a_folder_is_served_once_at_a_time() {
+        let root = tempfile::tempdir().unwrap();
+        let first = Disk::new(root.path()).unwrap();
+        assert!(Disk::new(root.path()).is_err());
+        drop(first);
+        Disk::new(root.path()).unwrap();
     }
 
     #[test]

@@ -198,7 +198,7 @@ impl Drop for Draft {
 }
 
 impl Written {
-    /// The ETag of an object that was written in one go.
+    /// The `ETag` of an object that was written in one go.
     pub(crate) fn e_tag(&self) -> String {
         hex(&self.md5)
     }

@@ -36,7 +36,7 @@ fn line(object: &Object) -> io::Result<Vec<u8>> {
 }
 
 /// The lines of a journal, oldest first. One that cannot be read, such as a last one that was cut
-/// off, is left out: its object gets its ETag anew.
+/// off, is left out: its object gets its `ETag` anew.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<Object>> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -48,7 +48,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<Object>> {
         match serde_json::from_slice(&line?) {
             Ok(object) => objects.push(object),
             Err(error) => {
-                tracing::warn!(journal = %path.display(), %error, "a line cannot be read")
+                tracing::warn!(journal = %path.display(), %error, "a line cannot be read");
             }
         }
     }

@@ -5,7 +5,7 @@
 //! a 404 (Hadoop asks that of every folder); `a` and `a/b` cannot both exist; keys beyond about 120
 //! bytes are a 500; a body that fails its checksum replaces the object all the same; an object
 //! completed from parts keeps the checksums of the object that it replaced, so that clients refuse
-//! it; a reader can get one object's bytes with the other's ETag; listings have no ETags, ignore
+//! it; a reader can get one object's bytes with the other's `ETag`; listings have no `ETag`s, ignore
 //! `encoding-type`, which Java's SDK decodes, and walk the whole bucket. Wrapping would have replaced every operation.
 
 mod api;

@@ -1,5 +1,15 @@
 //! Operations on multipart uploads.
 
+#![allow(
+    clippy::wildcard_imports,
+    reason = "an operation names a dozen types of `s3s::dto`"
+)]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unnecessary_wraps,
+    reason = "every operation has the same signature"
+)]
+
 use std::io::{Seek, SeekFrom};
 
 use s3s::dto::*;
@@ -15,7 +25,7 @@ use super::upload::Upload;
 /// S3's highest part number.
 const LAST_PART: i32 = 10_000;
 
-pub(super) async fn create(
+pub(super) fn create(
     store: &Store,
     request: S3Request<CreateMultipartUploadInput>,
 ) -> S3Result<CreateMultipartUploadOutput> {
@@ -96,7 +106,7 @@ pub(super) async fn upload_part(
     })
 }
 
-pub(super) async fn upload_part_copy(
+pub(super) fn upload_part_copy(
     store: &Store,
     request: S3Request<UploadPartCopyInput>,
 ) -> S3Result<UploadPartCopyOutput> {
@@ -139,7 +149,7 @@ pub(super) async fn upload_part_copy(
     })
 }
 
-pub(super) async fn complete(
+pub(super) fn complete(
     store: &Store,
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<CompleteMultipartUploadOutput> {
@@ -176,7 +186,7 @@ pub(super) async fn complete(
     })
 }
 
-pub(super) async fn abort(
+pub(super) fn abort(
     store: &Store,
     request: S3Request<AbortMultipartUploadInput>,
 ) -> S3Result<AbortMultipartUploadOutput> {
@@ -190,7 +200,7 @@ pub(super) async fn abort(
     Ok(AbortMultipartUploadOutput::default())
 }
 
-pub(super) async fn list_parts(
+pub(super) fn list_parts(
     store: &Store,
     request: S3Request<ListPartsInput>,
 ) -> S3Result<ListPartsOutput> {
@@ -231,7 +241,7 @@ pub(super) async fn list_parts(
 }
 
 /// All on one page: nobody has a thousand uploads open here.
-pub(super) async fn list_uploads(
+pub(super) fn list_uploads(
     store: &Store,
     request: S3Request<ListMultipartUploadsInput>,
 ) -> S3Result<ListMultipartUploadsOutput> {

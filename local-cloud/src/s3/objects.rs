@@ -1,5 +1,15 @@
 //! Operations on single objects.
 
+#![allow(
+    clippy::wildcard_imports,
+    reason = "an operation names a dozen types of `s3s::dto`"
+)]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unnecessary_wraps,
+    reason = "every operation has the same signature"
+)]
+
 use std::fs::File;
 use std::sync::Arc;
 
@@ -76,7 +86,7 @@ pub(super) async fn put_object(
     })
 }
 
-pub(super) async fn get_object(
+pub(super) fn get_object(
     store: &Store,
     request: S3Request<GetObjectInput>,
 ) -> S3Result<GetObjectOutput> {
@@ -117,7 +127,7 @@ pub(super) async fn get_object(
         content_type: input
             .response_content_type
             .or(attributes.content_type)
-            .or_else(default_type),
+            .or_else(|| Some(DEFAULT_CONTENT_TYPE.to_owned())),
         content_encoding: input
             .response_content_encoding
             .or(attributes.content_encoding),
@@ -139,7 +149,7 @@ pub(super) async fn get_object(
     })
 }
 
-pub(super) async fn head_object(
+pub(super) fn head_object(
     store: &Store,
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<HeadObjectOutput> {
@@ -166,7 +176,9 @@ pub(super) async fn head_object(
         content_length: i64::try_from(object.stamp.size).ok(),
         last_modified: Some(Timestamp::from(object.stamp.modified())),
         e_tag: Some(ETag::Strong(object.e_tag.clone())),
-        content_type: attributes.content_type.or_else(default_type),
+        content_type: attributes
+            .content_type
+            .or_else(|| Some(DEFAULT_CONTENT_TYPE.to_owned())),
         content_encoding: attributes.content_encoding,
         content_disposition: attributes.content_disposition,
         content_language: attributes.content_language,
@@ -182,11 +194,7 @@ pub(super) async fn head_object(
     })
 }
 
-fn default_type() -> Option<String> {
-    Some(DEFAULT_CONTENT_TYPE.to_owned())
-}
-
-pub(super) async fn copy_object(
+pub(super) fn copy_object(
     store: &Store,
     request: S3Request<CopyObjectInput>,
 ) -> S3Result<CopyObjectOutput> {
@@ -251,7 +259,7 @@ pub(super) fn open_source(store: &Store, source: &CopySource) -> S3Result<(Arc<O
     }
 }
 
-pub(super) async fn delete_object(
+pub(super) fn delete_object(
     store: &Store,
     request: S3Request<DeleteObjectInput>,
 ) -> S3Result<DeleteObjectOutput> {
@@ -259,7 +267,7 @@ pub(super) async fn delete_object(
     Ok(DeleteObjectOutput::default())
 }
 
-pub(super) async fn delete_objects(
+pub(super) fn delete_objects(
     store: &Store,
     request: S3Request<DeleteObjectsInput>,
 ) -> S3Result<DeleteObjectsOutput> {

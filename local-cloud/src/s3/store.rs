@@ -2,7 +2,7 @@
 //!
 //! What there is, is known in memory, sorted by key; the bytes are in files. One lock holds both
 //! together: a file is moved to its place, or opened, while nobody else can, so that a reader gets
-//! the bytes, ETag and attributes of one and the same PUT.
+//! the bytes, `ETag` and attributes of one and the same PUT.
 
 use std::collections::BTreeMap;
 use std::fs::File;

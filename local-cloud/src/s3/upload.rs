@@ -190,8 +190,7 @@ impl Upload {
         let mut draft = disk.draft().map_err(S3Error::internal_error)?;
         let mut of_all = Md5::new();
         for (number, part) in selected {
-            let mut file =
-                File::open(self.path(*number, &part.md5)).map_err(|error| self.gone(error))?;
+            let mut file = File::open(self.path(*number, &part.md5)).map_err(gone)?;
             // The kernel copies, where the file system allows without moving the bytes.
             io::copy(&mut file, &mut draft.file).map_err(S3Error::internal_error)?;
             of_all.update(&part.md5);
@@ -206,19 +205,19 @@ impl Upload {
         ))
     }
 
-    /// A part's file is missing: the upload was completed or aborted in the meantime.
-    fn gone(&self, error: io::Error) -> S3Error {
-        match error.kind() {
-            io::ErrorKind::NotFound => S3Error::new(S3ErrorCode::NoSuchUpload),
-            _ => S3Error::internal_error(error),
-        }
-    }
-
     /// Removes all that is on disk of it.
     pub(crate) fn discard(&self) {
         if let Err(error) = fs::remove_dir_all(&self.folder) {
             tracing::warn!(upload = %self.folder.display(), %error, "cannot remove an upload");
         }
+    }
+}
+
+/// A part's file is missing: the upload was completed or aborted in the meantime.
+fn gone(error: io::Error) -> S3Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => S3Error::new(S3ErrorCode::NoSuchUpload),
+        _ => S3Error::internal_error(error),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A running local cloud and the real clients for it.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 use std::path::{Path, PathBuf};
@@ -22,10 +23,10 @@ pub(crate) fn function() -> FunctionConfig {
         binary: PathBuf::from(env!("CARGO_BIN_EXE_spillway-test-function")),
         environment: Vec::new(),
         memory_mb: 1769,
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         concurrency: 4,
         cold_start: Duration::ZERO,
-        idle_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_mins(1),
     }
 }
 
