@@ -12,6 +12,8 @@ from .watch import Watch
 
 _PHASES = ("baseline", "spike", "after")
 _MEASURES = ("count", "p50", "p99", "max")
+# A lane whose records wait that long has all the work it can do.
+_BEHIND_MS = 1_000
 
 
 def make(
@@ -27,7 +29,8 @@ def make(
         reaction = samples.reaction_ms(episodes, spike_start)
         release = samples.release_ms(episodes, spike_start, spike_end)
     divert, function = status.get("divert") or {}, status.get("function") or {}
-    capacity = watch.samples.capacity_per_s
+    timeline = _timeline(options, watch, latencies, job)
+    capacity, capacity_from = _capacity(options, watch, timeline)
     return {
         "run": {
             "burst": options.burst, "workload": options.workload, "profile": options.profile_spec, "input": str(input_file),
@@ -39,10 +42,11 @@ def make(
         "balance": {name: balance[name] for name in ("windows", "open", "lost", "duplicated", "orphans")},
         "oracle": {"match": verdict.oracle_match, "records": verdict.oracle_records},
         "latency_ms": {lane: _phases(latencies.get(lane) or {}) for lane in ("local", "cloud")},
+        "latency_sampling": {"local": f"one in {services.LATENCY_SAMPLE} words", "cloud": "every record"},
         "reaction_ms": reaction,
         "release_ms": release,
         "local_capacity_per_s": round(capacity) if capacity else None,
-        "local_capacity_from": "the sidecar's last estimate" if capacity else None,
+        "local_capacity_from": capacity_from,
         "spike_rate_per_s": phases.spike_rate_per_s,
         "divert": {name: divert.get(name) for name in ("batches", "failed", "retries", "throttled", "p50_ms", "p99_ms")},
         "function": {name: function.get(name) for name in ("invocations", "cold_starts", "init_ms", "ns_per_record", "billed_ms")}
@@ -52,9 +56,25 @@ def make(
             "rows": verdict.rows, "sha256_of_canonical_csv": verdict.sha256, "uri": f"{services.LOCATION}/final/",
             "csv": str(options.out / "final.csv"),
         },
-        "timeline": _timeline(options, watch, latencies, job),
+        "timeline": timeline,
         "local_cloud": cloud,
     }
+
+
+def _capacity(options: Options, watch: Watch, timeline: list[dict]) -> tuple[float | None, str | None]:
+    """What the local lane can take, and how that is known.
+
+    With `--burst off` a spike that the lane falls behind in is a measurement; else there is the
+    sidecar's estimate.
+    """
+    phases = options.phases
+    if options.burst == "off" and phases.spike_start_ms is not None:
+        spike = [row for row in timeline if phases.spike_start_ms <= row["offset_s"] * 1_000 < phases.spike_end_ms]
+        behind = [row["kept_per_s"] for row in spike if (row["p99_local_ms"] or 0) > _BEHIND_MS]
+        if behind:
+            return sum(behind) / len(behind), f"the local lane saturated, {len(behind)} s of the spike"
+    estimate = watch.samples.capacity_per_s
+    return estimate, "the sidecar's last estimate" if estimate else None
 
 
 def _phases(lane: dict) -> dict:
