@@ -185,7 +185,7 @@ impl Source<'_> {
     fn add_local(&self, object: &Object, block: Block<'_>, desk: &mut Desk) -> Result<(), Error> {
         let mut measures = vec![0; self.workload.measures().len()];
         // Rows of one window follow each other: look the window up once.
-        let mut counted = (0, Window::default());
+        let mut counted: Option<(i64, Window)> = None;
         for (number, line) in block.lines() {
             let malformed = |why: &dyn fmt::Display| {
                 let message = format!("{}:{number}: {why}", self.store.uri(&object.key));
@@ -201,18 +201,20 @@ impl Source<'_> {
             if std::str::from_utf8(&key).is_err() {
                 return Err(malformed(&"the key is not UTF-8"));
             }
-            if counted.0 != window_start_ms {
+            if counted.is_none_or(|(start_ms, _)| start_ms != window_start_ms) {
                 if !is_start(self.window_size, window_start_ms) {
                     return Err(malformed(&Stranger::Start(
                         window_start_ms,
                         self.window_size,
                     )));
                 }
-                desk.windows.entry(counted.0).add(&counted.1);
-                counted = (window_start_ms, Window::default());
+                if let Some((start_ms, window)) = counted.take() {
+                    desk.windows.entry(start_ms).add(&window);
+                }
             }
-            counted.1.local = counted.1.local.saturating_add(records);
-            counted.1.malformed = counted.1.malformed.saturating_add(unread);
+            let (_, window) = counted.get_or_insert((window_start_ms, Window::default()));
+            window.local = window.local.saturating_add(records);
+            window.malformed = window.malformed.saturating_add(unread);
             desk.local_rows += 1;
             // A row without key and measures is there for its counts only.
             if !key.is_empty() || measures.iter().any(|value| *value != 0) {
@@ -226,8 +228,9 @@ impl Source<'_> {
                 )?;
             }
         }
-        if counted.1 != Window::default() {
-            desk.windows.entry(counted.0).add(&counted.1);
+        // Also without a record: a row of a window that nobody opened must not vanish unseen.
+        if let Some((start_ms, window)) = counted {
+            desk.windows.entry(start_ms).add(&window);
         }
         Ok(())
     }

@@ -203,3 +203,14 @@ fn the_balance_counts_both_lanes() {
     assert_eq!(job.csv(), expected);
     assert!(outcome.sheet.contains("Balanced"), "{}", outcome.sheet);
 }
+
+#[test]
+fn only_windows_that_occur_are_in_the_balance() {
+    let job = Job::new();
+    job.put_local("part-0", &[(5100, "one"), (7200, "two")]);
+    let windows = [counts(5000, 1, 1, 0), counts(7000, 1, 1, 0)];
+    job.put_ledger("part-0", &[books(None, &windows).to_line()]);
+    let outcome = job.run();
+    assert!(outcome.summary.balanced, "{}", outcome.sheet);
+    assert_eq!(outcome.summary.windows, 2);
+}
