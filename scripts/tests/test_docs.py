@@ -1,0 +1,36 @@
+"""The docs name every option that there is, and link to nothing that there is not."""
+
+import re
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+class DocsTest(unittest.TestCase):
+    def test_every_key_of_the_sidecar_is_described(self):
+        source = (ROOT / "sidecar/src/config/keys.rs").read_text(encoding="utf-8")
+        keys = re.findall(r'^\s*(?:text|integer|number)\(\s*"([^"]+)"', source, re.MULTILINE)
+        self.assertGreater(len(keys), 10)
+        self.assertEqual(keys, re.findall(r"^\| `([^`]+)` \|.*`SPILLWAY_", self.page("sidecar.md"), re.MULTILINE))
+
+    def test_every_option_of_the_valve_is_described(self):
+        source = (ROOT / "flink-job/valve/src/main/java/io/spillway/valve/ValveOptions.java").read_text(encoding="utf-8")
+        keys = re.findall(r'key\("([^"]+)"\)', source)
+        self.assertGreater(len(keys), 5)
+        self.assertEqual(keys, re.findall(r"^\| `(spillway\.valve\.[^`]+)`", self.page("valve.md"), re.MULTILINE))
+
+    def test_every_relative_link_leads_somewhere(self):
+        pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/**/*.md")]
+        for page in pages:
+            for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+                with self.subTest(page=page.relative_to(ROOT), link=link):
+                    self.assertTrue((page.parent / link).exists())
+
+    @staticmethod
+    def page(name):
+        return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    unittest.main()
