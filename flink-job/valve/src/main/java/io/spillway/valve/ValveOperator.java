@@ -89,6 +89,7 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
     this.identity =
         ValveIdentity.of(
             getContainingTask().getEnvironment().getExecutionId().toString(),
+            config.valve(),
             task.getIndexOfThisSubtask(),
             task.getNumberOfParallelSubtasks());
     this.books = new Books(config, identity);
