@@ -3,7 +3,7 @@
 //! `cargo run --release -p spillway-reconcile --example throughput -- ROWS KEYS MEMORY_MIB`
 //!
 //! ROWS rows of the local lane over 20 files and 60 windows, with KEYS different keys; an input
-//! whose result does not fit into MEMORY_MIB goes through the disk.
+//! whose result does not fit into that memory goes through the disk.
 
 use std::error::Error;
 use std::fs::{self, File};

@@ -41,8 +41,8 @@ struct Position {
     index: u32,
 }
 
-/// What the table takes per entry: an index and a control byte, at a load of 7/16 to 7/8.
-const TABLE_BYTES: usize = 2 * (size_of::<u32>() + 1);
+/// What the table takes per entry: an index and a control byte, at a load of 7/16 or more.
+const TABLE_BYTES: usize = (size_of::<u32>() + 1) * 16 / 7;
 /// Share of the memory that is for keys: with it, keys of 16 bytes fill both parts at once.
 const KEY_SHARE: usize = 5;
 

@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use spillway_core::row::Row;
+use spillway_core::workload::Measure;
 use tempfile::TempDir;
 
 use super::Merged;
 use super::merge::Source;
 use crate::error::Error;
 use crate::parallel::lock;
-
-use spillway_core::workload::Measure;
 
 /// Buffer of one run while it is written.
 const WRITE_BUFFER: usize = 256 << 10;

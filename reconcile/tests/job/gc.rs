@@ -61,7 +61,7 @@ fn finished() -> (Job, BatchId) {
 }
 
 fn partials(job: &Job) -> Vec<String> {
-    let folder = format!("partials/{}", ATTEMPT);
+    let folder = format!("partials/{ATTEMPT}");
     job.files(&folder).into_keys().collect()
 }
 
