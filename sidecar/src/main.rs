@@ -1,5 +1,6 @@
 //! The `spillway` binary.
 
+use std::io::IsTerminal as _;
 use std::process::exit;
 
 use tracing_subscriber::EnvFilter;
@@ -9,6 +10,7 @@ fn main() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     if let Err(failure) = spillway::cli::main(std::env::args_os()) {
         eprintln!("spillway: {failure}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
@@ -31,6 +31,10 @@ pub(crate) fn check_type(headers: &HeaderMap, expected: &str) -> Result<(), Prob
 /// The body's length as the header has it, if it is at most `limit`.
 pub(crate) fn check_length(headers: &HeaderMap, limit: usize) -> Result<usize, Problem> {
     let Some(length) = headers.get(CONTENT_LENGTH) else {
+        if !headers.contains_key(TRANSFER_ENCODING) {
+            // A request without either has no body (RFC 9112, section 6.3).
+            return Ok(0);
+        }
         let detail = "a Content-Length is needed; chunked bodies are not accepted";
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,

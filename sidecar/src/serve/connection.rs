@@ -23,7 +23,10 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// A pause after an error of `accept` such as "too many open files", which does not go away at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` is ready; then answers what is under way, and ends.
+/// After the end answers that are being written get this long.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Serves until `stop` is ready; then writes the answers that are due, and ends.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -63,7 +66,9 @@ pub(crate) async fn serve(
     }
     drop(listener);
     closing.send_replace(true);
-    while connections.join_next().await.is_some() {}
+    let last_answers = async { while connections.join_next().await.is_some() {} };
+    drop(tokio::time::timeout(LINGER, last_answers).await);
+    connections.shutdown().await;
 }
 
 async fn connection(
