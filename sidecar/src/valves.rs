@@ -15,7 +15,7 @@ use crate::latency::Latencies;
 /// So many valves are steered at once; a report of a further one is turned away.
 const MAX_VALVES: usize = 64;
 /// A valve that has been silent for so long is forgotten, with all that was learned of its lane.
-const FORGET: Duration = Duration::from_secs(600);
+const FORGET: Duration = Duration::from_mins(10);
 /// So many mode changes are remembered.
 const MODES: usize = 100;
 

@@ -165,7 +165,7 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             max_connections: 256,
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(1),
             body_timeout: Duration::from_secs(5),
         }
     }

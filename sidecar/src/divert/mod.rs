@@ -205,7 +205,7 @@ impl Slot {
         let started = Instant::now();
         let mut last = String::from("waiting for an invocation");
         let settled = tokio::time::timeout(deadline, self.settle(batch, body, &mut last)).await;
-        let result = settled.unwrap_or_else(|_| Err(Refusal::Deadline(deadline, last)));
+        let result = settled.unwrap_or(Err(Refusal::Deadline(deadline, last)));
         match result {
             Ok(answer) => {
                 tally.settled(started.elapsed(), answer.receipt.records, &answer.timing);

@@ -18,7 +18,7 @@ use super::{App, body};
 /// How many milliseconds the sender waits.
 pub(crate) const DEADLINE_HEADER: &str = "spillway-deadline-ms";
 /// No sender waits longer than this.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// The answer is on its way so long before the sender gives up.
 const MARGIN: Duration = Duration::from_millis(20);
 

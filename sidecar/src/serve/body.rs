@@ -10,6 +10,9 @@ use http_body_util::BodyExt as _;
 
 use super::problem::Problem;
 
+/// A sender whose body did not come may try again after this.
+const RETRY: Duration = Duration::from_millis(100);
+
 /// Checks that the body is of the media type `expected`; parameters do not matter.
 pub(crate) fn check_type(headers: &HeaderMap, expected: &str) -> Result<(), Problem> {
     let given = headers
@@ -96,17 +99,13 @@ pub(crate) async fn read(
         }
         Ok(all.unwrap_or_default().freeze())
     };
-    match tokio::time::timeout(timeout, collect).await {
-        Ok(result) => result,
-        Err(_) => {
-            let detail = format!("the body did not arrive within {timeout:?}");
-            Err(Problem::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "body-timeout",
-                detail,
-            ))
-        }
+    if let Ok(result) = tokio::time::timeout(timeout, collect).await {
+        return result;
     }
+    // Not 408: the contract's word for "nothing is wrong with it, try again" is 503.
+    let detail = format!("the body did not arrive within {timeout:?}");
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "body-timeout", detail);
+    Err(problem.retry_after(RETRY))
 }
 
 /// Reads the body and forgets it, so that its sender gets to read the answer instead of a reset

@@ -1,4 +1,4 @@
-//! `GET /metrics`, in the OpenMetrics text format.
+//! `GET /metrics`, in the `OpenMetrics` text format.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
@@ -49,7 +49,7 @@ impl Counters {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Subtask {
+struct OneSubtask {
     job: String,
     valve: String,
     subtask: u32,
@@ -113,10 +113,10 @@ impl Collector for ValveCollector {
         ];
         valves.inspect(|valves, _| {
             for (name, help, read) in counters {
-                let family = Family::<Subtask, Counter>::default();
+                let family = Family::<OneSubtask, Counter>::default();
                 for ((job, valve), known) in valves {
                     for (subtask, latest) in &known.subtasks {
-                        let labels = Subtask {
+                        let labels = OneSubtask {
                             job: job.to_string(),
                             valve: valve.to_string(),
                             subtask: *subtask,

@@ -10,7 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 
-/// A JobManager that is busy still answers within this; a look that takes longer is of no use.
+/// A `JobManager` that is busy still answers within this; a look that takes longer is of no use.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// The plan of a job with hundreds of vertices has some 100 KB.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
@@ -29,7 +29,7 @@ pub(crate) enum RestError {
     Odd { path: String, why: String },
 }
 
-/// Asks one JobManager.
+/// Asks one `JobManager`.
 #[derive(Debug, Clone)]
 pub(crate) struct Rest {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
@@ -37,7 +37,7 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    /// A client of the JobManager at `base`. Fails if the machine's root certificates cannot be read.
+    /// A client of the `JobManager` at `base`. Fails if the machine's root certificates cannot be read.
     pub(crate) fn new(base: &str) -> std::io::Result<Self> {
         let mut http = HttpConnector::new();
         http.set_nodelay(true);

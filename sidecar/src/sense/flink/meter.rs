@@ -2,7 +2,7 @@
 //!
 //! Its gauges of rates are averages over a minute. The counters are fresh, and they bring their own
 //! clock: a subtask's busy, idle and back-pressured times add up to the time that has passed, so that a
-//! share needs no assumption about when the JobManager fetched them.
+//! share needs no assumption about when the `JobManager` fetched them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(crate) const CPU_LOAD: &str = "Status.JVM.CPU.Load";
 /// Counters further apart than this may belong to different attempts: start anew.
 const GAP: Duration = Duration::from_secs(5);
 /// A worker's processor time is compared over at least so long: what it is measured against is the time
-/// of our looks, which is off by up to one fetch of the JobManager's.
+/// of our looks, which is off by up to one fetch of the `JobManager`'s.
 const CPU_WINDOW: Duration = Duration::from_secs(1);
 
 /// What the subtasks of one vertex did since the last look.

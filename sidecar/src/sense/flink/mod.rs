@@ -1,6 +1,6 @@
 //! Watches a job through Flink's REST interface.
 //!
-//! The JobManager fetches metrics lazily: a poll returns what an earlier poll caused to be fetched. So
+//! The `JobManager` fetches metrics lazily: a poll returns what an earlier poll caused to be fetched. So
 //! the sensor polls steadily, throws the first answer away, and compares counters. At most
 //! [`MAX_REQUESTS`] requests are made in one look, whatever the parallelism: finding out about the job is
 //! spread over several looks.
@@ -39,15 +39,15 @@ const REFRESH: Duration = Duration::from_secs(3);
 /// A request line beyond 4096 bytes is refused by Flink's server; subtasks that do not fit into one are
 /// not watched.
 const MAX_QUERY: usize = 3600;
-/// Metrics that the JobManager fetches less often than this make the sensor's eyes dim.
-const SLOW_FETCH: Duration = Duration::from_millis(1000);
+/// Metrics that the `JobManager` fetches less often than this make the sensor's eyes dim.
+const SLOW_FETCH: Duration = Duration::from_secs(1);
 
 /// The sensor for one job.
 pub struct FlinkSensor {
     rest: Rest,
     job: String,
     found: Option<Found>,
-    /// Has the JobManager's configuration been looked at?
+    /// Has the `JobManager`'s configuration been looked at?
     configuration_checked: bool,
 }
 
@@ -78,7 +78,7 @@ impl FlinkSensor {
         })
     }
 
-    /// Asks whether the JobManager answers at all.
+    /// Asks whether the `JobManager` answers at all.
     pub async fn check(&self) -> Result<(), String> {
         self.rest
             .get::<Overview>("/jobs/overview")
@@ -160,7 +160,7 @@ impl FlinkSensor {
                 let valve = found.made_for.clone();
                 found.take(&job, valve.as_ref(), now);
             }
-            // It has ended, or another JobManager does not know it: look for it by name again.
+            // It has ended, or another `JobManager` does not know it: look for it by name again.
             Ok(_) | Err(RestError::NotFound { .. }) => self.found = None,
             Err(error) => return Err(error),
         }
@@ -298,17 +298,25 @@ impl Found {
         parallelism: u32,
         now: Moment,
     ) -> Result<Option<TaskLoad>, RestError> {
-        let mut names = String::new();
+        let (mut names, mut length) = (Vec::new(), 0);
         for subtask in 0..parallelism {
             for counter in TASK_COUNTERS {
-                names.push_str(if names.is_empty() { "" } else { "," });
-                names.push_str(&format!("{subtask}.{counter}"));
+                names.push(format!("{subtask}.{counter}"));
             }
-            if names.len() > MAX_QUERY {
+            // Numbers of subtasks have up to five digits; each name is followed by a comma.
+            length += TASK_COUNTERS
+                .iter()
+                .map(|counter| counter.len() + 7)
+                .sum::<usize>();
+            if length > MAX_QUERY {
                 break;
             }
         }
-        let path = format!("/jobs/{}/vertices/{vertex}/metrics?get={names}", self.id);
+        let path = format!(
+            "/jobs/{}/vertices/{vertex}/metrics?get={}",
+            self.id,
+            names.join(",")
+        );
         let metrics: Vec<Metric> = rest.get(&path).await?;
         Ok(self
             .meters

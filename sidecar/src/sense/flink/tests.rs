@@ -1,4 +1,4 @@
-//! The sensor against a JobManager that answers as it is told, over a real socket.
+//! The sensor against a `JobManager` that answers as it is told, over a real socket.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

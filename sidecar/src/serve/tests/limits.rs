@@ -102,7 +102,10 @@ async fn a_body_that_does_not_come_is_given_up() {
          content-length: 5\r\n\r\nab"
     );
     let answer = raw(&server, &request).await;
-    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("body-timeout"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
