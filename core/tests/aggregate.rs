@@ -89,6 +89,8 @@ fn the_last_windows_before_the_end_of_time_are_kept_apart_from_the_wrapped_one()
         i64::MIN,
         i64::MAX,
         i64::MIN,
+        i64::MAX - 100,
+        i64::MIN,
         i64::MAX - 300,
         i64::MIN + 808,
         i64::MIN + 807,

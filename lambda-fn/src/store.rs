@@ -101,23 +101,21 @@ impl S3Store {
         if let Some(endpoint_url) = settings.endpoint_url {
             config = config.endpoint_url(endpoint_url).force_path_style(true);
         }
-        config = match settings.credentials {
-            Some(found) => config.credentials_provider(Credentials::new(
+        if let Some(found) = settings.credentials {
+            config = config.credentials_provider(Credentials::new(
                 found.access_key_id,
                 found.secret_access_key,
                 found.session_token,
                 None,
                 "environment",
-            )),
-            None => {
-                let shared = aws_config::defaults(aws_config::BehaviorVersion::latest())
-                    .http_client(http_client)
-                    .load()
-                    .await;
-                config.set_credentials_provider(shared.credentials_provider());
-                config
-            }
-        };
+            ));
+        } else {
+            let shared = aws_config::defaults(aws_config::BehaviorVersion::latest())
+                .http_client(http_client)
+                .load()
+                .await;
+            config.set_credentials_provider(shared.credentials_provider());
+        }
         Self {
             client: Client::from_conf(config.build()),
         }
