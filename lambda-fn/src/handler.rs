@@ -76,10 +76,10 @@ impl<S: Store, C: Fn() -> Duration> Handler<S, C> {
         let timing = Timing {
             cold,
             init_us: micros(self.init),
-            decode_us: micros(event.took + (decoded - start)),
-            aggregate_us: micros(aggregated - decoded),
-            encode_us: micros(encoded - aggregated),
-            write_us: micros(written - encoded),
+            decode_us: micros(event.took + decoded.saturating_sub(start)),
+            aggregate_us: micros(aggregated.saturating_sub(decoded)),
+            encode_us: micros(encoded.saturating_sub(aggregated)),
+            write_us: micros(written.saturating_sub(encoded)),
         };
         Ok(Answer { receipt, timing })
     }

@@ -6,7 +6,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata as _, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::tls;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,9 +17,9 @@ use spillway_core::digest::Digest;
 const ATTEMPTS: u32 = 4;
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_millis(400);
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2000);
-const TIMEOUT: Duration = Duration::from_millis(4000);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Somewhere to put an object.
 pub(crate) trait Store {
@@ -156,7 +156,6 @@ impl Store for S3Store {
             .await
             .map(drop)
             .map_err(|error| {
-                let message = DisplayErrorContext(&error).to_string();
                 let permanent = match &error {
                     SdkError::ConstructionFailure(_) => true,
                     SdkError::ServiceError(answer) => {
@@ -165,23 +164,41 @@ impl Store for S3Store {
                     _ => false,
                 };
                 if permanent {
-                    StoreError::Misconfigured(message)
+                    StoreError::Misconfigured(reason(&error))
                 } else {
-                    StoreError::Unavailable(message)
+                    StoreError::Unavailable(reason(&error))
                 }
             })
     }
 }
 
+/// What S3 said, or what kept it from saying anything, in one line.
+fn reason<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> String {
+    if let SdkError::ServiceError(answer) = error {
+        let status = answer.raw().status().as_u16();
+        let code = answer.err().code().unwrap_or("no code");
+        let message = answer.err().message().unwrap_or("no message");
+        return format!("{code}, {message} (HTTP {status})");
+    }
+    let mut line = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        line.push_str(": ");
+        line.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    line
+}
+
 /// Whether an error answer of S3 means that the next attempt will fare no better.
 fn is_permanent(status: u16, code: Option<&str>) -> bool {
     let passing = matches!(
-        code,
+        code.unwrap_or_default(),
         // Something happened to the bytes on the way.
-        Some("BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch" | "RequestTimeout")
+        "BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch" | "RequestTimeout"
             // Another instance, or this one a little later, has other credentials or another time.
-            | Some("ExpiredToken" | "RequestTimeTooSkewed" | "TokenRefreshRequired")
-            | Some("SlowDown" | "Throttling" | "RequestLimitExceeded")
+            | "ExpiredToken" | "RequestTimeTooSkewed" | "TokenRefreshRequired"
+            | "SlowDown" | "Throttling" | "RequestLimitExceeded"
     );
     !passing && matches!(status, 301 | 307 | 400 | 401 | 403 | 404 | 405)
 }
