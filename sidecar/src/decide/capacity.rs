@@ -35,8 +35,19 @@ pub(crate) struct Capacity {
 #[derive(Debug, Clone, Copy)]
 struct Estimate {
     rate: RecordsPerSecond,
-    measured: bool,
+    basis: Basis,
     at: Moment,
+}
+
+/// What an estimate rests on, weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Basis {
+    /// The lane has taken as much; nobody knows what more it takes.
+    AtLeast,
+    /// A utilisation.
+    Guessed,
+    /// Saturation.
+    Measured,
 }
 
 impl Capacity {
@@ -59,14 +70,28 @@ impl Capacity {
         let floor = self.shown(now).max(RecordsPerSecond::new(policy.min_rate));
         let rate = kept.max(floor);
         let rate = match self.estimate {
-            Some(old) if old.measured => {
+            Some(old) if old.basis == Basis::Measured => {
                 RecordsPerSecond::new(f64::midpoint(old.rate.get(), rate.get()))
             }
             _ => rate,
         };
+        let basis = Basis::Measured;
         self.estimate = Some(Estimate {
             rate,
-            measured: true,
+            basis,
+            at: now,
+        });
+    }
+
+    /// The lane was congested while it was still warming up (a JVM compiles its hot code in the first
+    /// seconds): it takes `kept` now, and will soon take more.
+    pub(crate) fn still_warming(&mut self, kept: RecordsPerSecond, now: Moment, policy: &Policy) {
+        let rate = kept
+            .max(self.shown(now))
+            .max(RecordsPerSecond::new(policy.min_rate));
+        self.estimate.get_or_insert(Estimate {
+            rate,
+            basis: Basis::AtLeast,
             at: now,
         });
     }
@@ -84,13 +109,16 @@ impl Capacity {
         }
     }
 
-    /// The lane kept `kept` for a second without congestion, so its capacity is no less.
-    /// `ordinary`: nothing was diverted meanwhile.
-    pub(crate) fn uncongested(&mut self, kept: RecordsPerSecond, ordinary: bool, now: Moment) {
+    /// The lane took `kept` for a second, whatever else was going on, so its capacity is no less.
+    pub(crate) fn at_least(&mut self, kept: RecordsPerSecond) {
         if let Some(estimate) = &mut self.estimate {
             estimate.rate = estimate.rate.max(kept);
         }
-        if ordinary && kept >= self.shown(now) {
+    }
+
+    /// The lane took `kept` for a second without congestion, and nothing was diverted.
+    pub(crate) fn ordinary(&mut self, kept: RecordsPerSecond, now: Moment) {
+        if kept >= self.shown(now) {
             self.shown = Some((now, kept));
         }
     }
@@ -117,25 +145,35 @@ impl Capacity {
             self.guesses.pop_front();
         }
         let Some(guess) = self.agreed() else { return };
-        let (old, measured, at) = match self.estimate {
-            Some(estimate) => (
-                estimate.rate.get().max(1.0).ln(),
-                estimate.measured,
-                estimate.at,
-            ),
-            None => (guess, false, now),
+        let old = match self.estimate {
+            // A lower bound gives way to the first guess there is.
+            None
+            | Some(Estimate {
+                basis: Basis::AtLeast,
+                ..
+            }) => Estimate {
+                rate: RecordsPerSecond::new(guess.exp()),
+                basis: Basis::Guessed,
+                at: now,
+            },
+            Some(estimate) => estimate,
         };
-        let time_constant =
-            policy.smoothing.as_secs_f64() * if measured { MEASURED_WEIGHT } else { 1.0 };
+        let slower = if old.basis == Basis::Measured {
+            MEASURED_WEIGHT
+        } else {
+            1.0
+        };
         // After a gap the old estimate is that much older, but one guess does not outweigh it: the step
         // counts at most the window over which guesses agreed.
-        let step = now.since(at).min(GUESS_WINDOW).as_secs_f64();
-        let weight = 1.0 - (-step / time_constant).exp();
-        let rate = RecordsPerSecond::new((old + weight * (guess - old)).exp()).max(self.shown(now));
+        let step = now.since(old.at).min(GUESS_WINDOW).as_secs_f64();
+        let weight = 1.0 - (-step / (policy.smoothing.as_secs_f64() * slower)).exp();
+        let from = old.rate.get().max(1.0).ln();
+        let rate =
+            RecordsPerSecond::new((from + weight * (guess - from)).exp()).max(self.shown(now));
         self.estimate = Some(Estimate {
             rate,
-            measured,
             at: now,
+            ..old
         });
     }
 
@@ -229,7 +267,7 @@ mod tests {
     #[test]
     fn a_stall_does_not_pull_the_capacity_below_what_was_just_shown() {
         let mut capacity = Capacity::default();
-        capacity.uncongested(rate(50_000.0), true, at(0));
+        capacity.ordinary(rate(50_000.0), at(0));
         capacity.measured(RecordsPerSecond::ZERO, at(5_000), &Policy::default());
         assert_eq!(capacity.rate(), Some(rate(50_000.0)));
     }
@@ -237,9 +275,36 @@ mod tests {
     #[test]
     fn what_was_shown_long_ago_does_not_hold_the_capacity_up() {
         let mut capacity = Capacity::default();
-        capacity.uncongested(rate(50_000.0), true, at(0));
+        capacity.ordinary(rate(50_000.0), at(0));
         capacity.measured(rate(20_000.0), at(60_000), &Policy::default());
         assert_eq!(capacity.rate(), Some(rate(20_000.0)));
+    }
+
+    #[test]
+    fn what_a_warming_lane_took_gives_way_to_the_first_guess() {
+        let mut capacity = Capacity::default();
+        capacity.still_warming(rate(15_000.0), at(0), &Policy::default());
+        assert_eq!(capacity.rate(), Some(rate(15_000.0)));
+        for tick in 1..=5 {
+            capacity.guess(
+                rate(30_000.0),
+                Share::new(0.2),
+                at(tick * 200),
+                &Policy::default(),
+            );
+        }
+        let estimate = capacity.rate().unwrap().get();
+        assert!((estimate - 150_000.0).abs() < 1.0, "{estimate}");
+    }
+
+    #[test]
+    fn what_the_lane_took_for_a_second_it_can_take() {
+        let mut capacity = Capacity::default();
+        capacity.at_least(rate(90_000.0));
+        assert_eq!(capacity.rate(), None, "a lower bound alone is no estimate");
+        capacity.measured(rate(50_000.0), at(0), &Policy::default());
+        capacity.at_least(rate(90_000.0));
+        assert_eq!(capacity.rate(), Some(rate(90_000.0)));
     }
 
     #[test]

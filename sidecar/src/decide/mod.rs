@@ -39,6 +39,10 @@ const SHORT: Duration = Duration::from_millis(200);
 /// What a lane is believed to take without congestion it has to have taken for so long: longer than it
 /// takes to fill the network buffers.
 const LONG: Duration = Duration::from_secs(1);
+/// Up to this share of time without room, the local output counts as uncongested.
+const CALM: f64 = 0.1;
+/// A new attempt's lane is not as quick as it will be: its JVM has yet to compile the hot code.
+const WARM_UP: Duration = Duration::from_secs(5);
 /// A sensor's observation says nothing about now when it is older than this.
 const LANE_STALE: Duration = Duration::from_secs(2);
 /// No more subtasks than this are kept apart; reports of further ones are answered with `local`.
@@ -214,6 +218,11 @@ impl State {
             kept: self.total(SHORT, |flow| flow.kept),
             diverted: self.total(SHORT, |flow| flow.diverted),
             unavailable: self.weighted(SHORT, |flow| flow.unavailable.get()),
+            kept_long: self.total(LONG, |flow| flow.kept),
+            warming: self
+                .subtasks
+                .values()
+                .any(|subtask| now.since(subtask.since) < WARM_UP),
             ..Sight::default()
         };
         // Congested, if those subtasks are that carry most of the load.
@@ -280,19 +289,19 @@ impl State {
 
     /// What the last second has shown the lane can take.
     fn show(&mut self, sight: &Sight, now: Moment) {
-        let long = self.subtasks.values().map(|subtask| subtask.flow(LONG));
-        let calm = |flow: &Flow| flow.span >= LONG && flow.unavailable.get() < 0.1;
-        let mut kept = RecordsPerSecond::ZERO;
-        for flow in long {
-            match flow {
-                Some(flow) if calm(&flow) => kept = kept.plus(flow.kept),
-                _ => return,
-            }
+        if !self
+            .subtasks
+            .values()
+            .all(|subtask| subtask.flow(LONG).is_some_and(|flow| flow.span >= LONG))
+        {
+            return;
         }
-        if sight.congested.is_none() && self.back_pressured_since.is_none() {
-            let diverted = self.total(LONG, |flow| flow.diverted);
-            let ordinary = diverted <= kept.times(phase::HARDLY);
-            self.capacity.uncongested(kept, ordinary, now);
+        self.capacity.at_least(sight.kept_long);
+        let calm = sight.congested.is_none()
+            && self.back_pressured_since.is_none()
+            && self.weighted(LONG, |flow| flow.unavailable.get()).get() < CALM;
+        if calm && self.total(LONG, |flow| flow.diverted) <= sight.kept_long.times(phase::HARDLY) {
+            self.capacity.ordinary(sight.kept_long, now);
         }
     }
 
@@ -306,7 +315,7 @@ impl State {
         let diverted = self.total(LONG, |flow| flow.diverted);
         let unavailable = self.weighted(LONG, |flow| flow.unavailable.get());
         if sight.congested.is_none()
-            && unavailable.get() < 0.1
+            && unavailable.get() < CALM
             && diverted <= kept.times(phase::HARDLY)
         {
             self.capacity.guess(kept, utilization, now, policy);
@@ -350,13 +359,19 @@ impl State {
                 credits,
                 reason: reason.clone(),
             },
-            (Phase::Burst { reason, .. }, Some(rate)) => Plan {
-                mode: Mode::Burst,
-                local_rate: Some(rate.max(floor)),
-                divert: true,
-                credits,
-                reason: reason.clone(),
-            },
+            (Phase::Burst { reason, .. }, Some(rate)) => {
+                let rate = rate.max(floor);
+                let share = policy.target_utilization;
+                Plan {
+                    mode: Mode::Burst,
+                    local_rate: Some(rate),
+                    divert: true,
+                    credits,
+                    reason: format!(
+                        "{reason}; now {rate} stay local, {share:.2} of what the lane takes"
+                    ),
+                }
+            }
         }
     }
 

@@ -22,9 +22,14 @@ pub(crate) const HARDLY: f64 = 0.01;
 /// An armed valve is given at least this many times what the lane recently took without congestion, so
 /// that a capacity guessed too low cannot divert ordinary load.
 const HEADROOM: f64 = 1.1;
-/// At the start of a spike and after congestion the local rate is left alone for so long before it is
-/// raised. Raising it at once would congest the lane every second or so.
-const PROBE_PAUSE: Duration = Duration::from_secs(5);
+/// After congestion the local rate is left alone for so long before it is raised. Raising it at once
+/// would congest the lane every second or so.
+const PAUSE_AFTER_CONGESTION: Duration = Duration::from_secs(5);
+/// The same at the start of a spike, when the lane has not been congested.
+const PAUSE_AT_START: Duration = Duration::from_secs(1);
+/// Each step up that goes well doubles the next one, up to this many times: a rate that is far too low
+/// (a stall, a lane that was warming up) is left within seconds.
+const MAX_DOUBLINGS: u32 = 3;
 
 /// What the controller sees of the whole valve at a moment.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,6 +38,10 @@ pub(crate) struct Sight {
     pub(crate) kept: RecordsPerSecond,
     pub(crate) diverted: RecordsPerSecond,
     pub(crate) unavailable: Share,
+    /// What was kept over the last second.
+    pub(crate) kept_long: RecordsPerSecond,
+    /// A subtask's attempt is so young that its lane is not yet as quick as it will be.
+    pub(crate) warming: bool,
     /// Set if the local output has been congested for at least the policy's `engage_hold`; `kept` is then
     /// what the lane took meanwhile.
     pub(crate) congested: Option<Flow>,
@@ -55,8 +64,12 @@ pub(crate) enum Phase {
         beside: RecordsPerSecond,
         /// When `beside` was last changed.
         changed_at: Moment,
-        /// When the lane was last seen congested, or else when the spike began.
-        congested_at: Moment,
+        /// When the lane was last seen congested; a lane that is warming up does not count.
+        congested_at: Option<Moment>,
+        /// When the spike began.
+        began_at: Moment,
+        /// Steps up since the lane was last congested.
+        steps: u32,
         /// Since when the arrival has been low.
         low_since: Option<Moment>,
         /// Since when nothing has had to be diverted.
@@ -119,15 +132,24 @@ impl Phase {
 
     fn from_unknown(policy: &Policy, sight: &Sight, capacity: &mut Capacity, now: Moment) -> Self {
         if let Some(run) = &sight.congested {
-            capacity.measured(run.kept, now, policy);
+            if sight.warming {
+                capacity.still_warming(run.kept, now, policy);
+            } else {
+                capacity.measured(run.kept, now, policy);
+            }
             let known = capacity.rate().unwrap_or_default();
+            let warming = if sight.warming {
+                " and more, it is still warming up"
+            } else {
+                ""
+            };
             let reason = format!(
-                "local output congested {} of {} ms while it took {}: capacity {known}",
+                "local output congested {} of {} ms while it took {}: capacity {known}{warming}",
                 run.unavailable,
                 run.span.as_millis(),
                 run.kept
             );
-            return Self::burst(known, now, reason);
+            return Self::burst(run.kept.min(known), now, !sight.warming, reason);
         }
         match capacity.rate() {
             Some(_) => Self::armed(policy, sight, capacity, now, None),
@@ -171,7 +193,9 @@ impl Phase {
             return Self::default();
         };
         if let Some(run) = &sight.congested {
-            if run.diverted <= run.kept.times(HARDLY) {
+            if sight.warming {
+                capacity.still_warming(run.kept, now, policy);
+            } else if run.diverted <= run.kept.times(HARDLY) {
                 capacity.measured(run.kept, now, policy);
             } else {
                 capacity.congested_below(run.kept, now);
@@ -183,7 +207,7 @@ impl Phase {
                 run.kept,
                 run.received
             );
-            return Self::burst(run.kept.min(known), now, reason);
+            return Self::burst(run.kept.min(known), now, !sight.warming, reason);
         }
         let armed = Self::Armed {
             above_since,
@@ -203,14 +227,16 @@ impl Phase {
             rate.get() / known.get().max(1.0),
             now.since(since).as_millis()
         );
-        Self::burst(known, now, reason)
+        Self::burst(known, now, false, reason)
     }
 
-    fn burst(beside: RecordsPerSecond, now: Moment, reason: String) -> Self {
+    fn burst(beside: RecordsPerSecond, now: Moment, congested: bool, reason: String) -> Self {
         Self::Burst {
             beside,
             changed_at: now,
-            congested_at: now,
+            congested_at: congested.then_some(now),
+            began_at: now,
+            steps: 0,
             low_since: None,
             calm_since: None,
             reason,
@@ -219,29 +245,31 @@ impl Phase {
 
     #[expect(clippy::wrong_self_convention)] // "from this phase", not a conversion
     fn from_burst(
-        self,
+        mut self,
         policy: &Policy,
         sight: &Sight,
         capacity: &mut Capacity,
         now: Moment,
     ) -> Self {
         let Self::Burst {
-            mut beside,
-            mut changed_at,
-            mut congested_at,
+            beside,
+            changed_at,
+            congested_at,
+            began_at,
+            steps,
             low_since,
             calm_since,
-            reason,
-        } = self
+            ..
+        } = &mut self
         else {
             return self;
         };
-        let known = capacity.rate().unwrap_or(beside);
+        let known = capacity.rate().unwrap_or(*beside);
         let low = sight.arrival < known.times(policy.release_utilization);
-        let low_since = low.then(|| low_since.unwrap_or(now));
+        *low_since = low.then(|| low_since.unwrap_or(now));
         let calm = sight.congested.is_none() && sight.diverted <= sight.arrival.times(HARDLY);
-        let calm_since = calm.then(|| calm_since.unwrap_or(now));
-        let held = |since: Option<Moment>| {
+        *calm_since = calm.then(|| calm_since.unwrap_or(now));
+        let held = |since: &Option<Moment>| {
             since.is_some_and(|since| now.since(since) >= policy.release_hold)
         };
         if (held(low_since) && sight.congested.is_none()) || held(calm_since) {
@@ -249,56 +277,50 @@ impl Phase {
         }
 
         if let Some(run) = &sight.congested {
-            congested_at = now;
-            // Wait until the last change can have had its effect on what is now seen.
-            if now.since(changed_at) >= policy.engage_hold.max(super::SHORT) {
-                beside = lowered(beside, run.kept, policy);
-                changed_at = now;
+            *steps = 0;
+            if !sight.warming {
+                *congested_at = Some(now);
             }
-        } else if may_probe(policy, sight, beside, changed_at, congested_at, now) {
-            beside = raised(beside, known, policy);
-            changed_at = now;
+            // Wait until the last change can have had its effect on what is now seen.
+            if now.since(*changed_at) >= policy.engage_hold.max(super::SHORT) {
+                *beside = saturated(*beside, run.kept, sight.kept_long, policy);
+                *changed_at = now;
+            }
+            return self;
         }
-        Self::Burst {
-            beside,
-            changed_at,
-            congested_at,
-            low_since,
-            calm_since,
-            reason,
+        let quiet_since = match congested_at {
+            Some(at) => at.plus(PAUSE_AFTER_CONGESTION),
+            None => began_at.plus(PAUSE_AT_START),
+        };
+        let given = beside.times(policy.target_utilization);
+        // Raise it if the lane has shown that it can take all it is given, and something is left to give.
+        if now >= quiet_since
+            && now.since(*changed_at) >= policy.probe_interval
+            && sight.unavailable.get() < 0.5 * policy.back_pressure_threshold
+            && sight.kept >= given.times(0.8)
+            && sight.diverted > sight.arrival.times(HARDLY)
+        {
+            let step = policy.probe_step * f64::from(1_u32 << (*steps).min(MAX_DOUBLINGS));
+            *beside = beside.plus(beside.times(step));
+            *steps += 1;
+            *changed_at = now;
         }
+        self
     }
 }
 
-/// The lane took `kept` while it was congested: that is what it can take, quickly believed, but not more
-/// than halved at once, since one stall is no trend.
-fn lowered(beside: RecordsPerSecond, kept: RecordsPerSecond, policy: &Policy) -> RecordsPerSecond {
+/// The lane was congested: what it took then is what it can take beside the diverting. That is quickly
+/// believed, but not more than halved at once, since one stall is no trend; and it is no less than what the
+/// lane took over the last second, credits having run out perhaps.
+fn saturated(
+    beside: RecordsPerSecond,
+    kept: RecordsPerSecond,
+    kept_long: RecordsPerSecond,
+    policy: &Policy,
+) -> RecordsPerSecond {
     beside
         .min(kept)
         .max(beside.times(0.5))
+        .max(kept_long)
         .max(RecordsPerSecond::new(policy.min_rate))
-}
-
-/// One step up. Steps are relative to the capacity, so that the way back from a stall is not longer the
-/// deeper it was. The known capacity does not bound it: it may have been guessed too low, and then the
-/// spike would never seem to end.
-fn raised(beside: RecordsPerSecond, known: RecordsPerSecond, policy: &Policy) -> RecordsPerSecond {
-    beside.plus(known.max(beside).times(policy.probe_step))
-}
-
-/// Whether the lane has shown that it can take all it is given, and something is left to give.
-fn may_probe(
-    policy: &Policy,
-    sight: &Sight,
-    beside: RecordsPerSecond,
-    changed_at: Moment,
-    congested_at: Moment,
-    now: Moment,
-) -> bool {
-    let given = beside.times(policy.target_utilization);
-    now.since(changed_at) >= policy.probe_interval
-        && now.since(congested_at) >= PROBE_PAUSE
-        && sight.unavailable.get() < 0.5 * policy.back_pressure_threshold
-        && sight.kept >= given.times(0.8)
-        && sight.diverted > sight.arrival.times(HARDLY)
 }

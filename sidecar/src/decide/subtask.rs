@@ -23,6 +23,8 @@ pub(crate) struct Subtask {
     attempt: AttemptId,
     sequence: u64,
     pub(crate) parallelism: u32,
+    /// When the attempt was first heard of.
+    pub(crate) since: Moment,
     /// When the last counted report came, on the controller's clock.
     pub(crate) heard_at: Moment,
     /// Oldest first; never empty.
@@ -78,6 +80,7 @@ impl Subtask {
             attempt: reading.attempt,
             sequence: reading.sequence,
             parallelism: reading.parallelism,
+            since: now,
             heard_at: now,
             samples: VecDeque::from([Sample::of(reading, Duration::ZERO)]),
         }

@@ -147,6 +147,39 @@ fn a_capacity_guessed_far_too_low_neither_diverts_ordinary_load_nor_holds_a_spik
 }
 
 #[test]
+fn a_cold_start_that_congests_an_ordinary_load_is_not_taken_for_the_lanes_capacity() {
+    let mut lane = Lane::new(10_000.0);
+    lane.run(1_000, |_| 30_000.0);
+    for capacity in [40_000.0, 80_000.0, 150_000.0] {
+        lane.capacity = capacity;
+        lane.run(1_000, |_| 30_000.0);
+    }
+    lane.capacity = CAPACITY;
+    lane.run(3_000, |_| 30_000.0);
+    assert_eq!(lane.state.mode(), Mode::Armed, "{}", lane.state.reason());
+    let seen = lane.run(1_000, |_| 30_000.0);
+    assert!(seen.diverted < 1.0, "{seen:?}");
+}
+
+#[test]
+fn what_the_lane_takes_when_credits_run_out_raises_a_rate_that_was_far_too_low() {
+    let mut lane = Lane::new(10_000.0);
+    lane.run(1_000, |_| 30_000.0);
+    lane.capacity = CAPACITY;
+    // The cloud takes nothing any more while the spike is on: everything has to stay local.
+    let mut seen = Seen::default();
+    lane.tell(
+        &Observation::Cloud(CloudLane::Closed {
+            reason: "down".into(),
+        }),
+        &mut seen,
+    );
+    lane.run(3_000, |_| 800_000.0);
+    let capacity = lane.state.capacity().unwrap().get();
+    assert!(capacity > 0.85 * CAPACITY, "{capacity}");
+}
+
+#[test]
 fn a_short_stall_of_the_lane_does_not_leave_it_shut() {
     let mut lane = armed_lane();
     lane.capacity = 1.0;

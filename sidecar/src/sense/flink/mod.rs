@@ -247,7 +247,8 @@ impl Found {
     fn take(&mut self, job: &Job, valve: Option<&ValveName>, now: Moment) {
         self.seen.state = Some(job.state.clone());
         self.seen.name = Some(job.name.clone());
-        self.topology = Some(Topology::of(job, valve));
+        // A job that is being initialised has no vertices yet.
+        self.topology = (!job.vertices.is_empty()).then(|| Topology::of(job, valve));
         self.made_for = valve.cloned();
         self.refreshed_at = now;
     }

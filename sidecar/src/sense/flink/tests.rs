@@ -225,6 +225,20 @@ async fn a_job_that_is_not_there_yet_is_looked_for_until_it_is() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_being_initialised_has_no_vertices_yet_and_that_is_no_reason_to_warn() {
+    let mut scene = scene().await;
+    let empty =
+        r#"{"name": "wordcount", "state": "INITIALIZING", "vertices": [], "plan": {"nodes": []}}"#;
+    scene.manager.set("/jobs/j1", empty);
+    for _ in 0..3 {
+        let sighting = scene.look().await;
+        assert_eq!((sighting.lane, sighting.warnings), (None, vec![]));
+    }
+    scene.manager.set("/jobs/j1", JOB);
+    assert!(scene.run(3, 10, 50).await.lane.is_some());
+}
+
+#[tokio::test]
 async fn a_job_that_was_resubmitted_under_its_name_is_found_again() {
     let mut scene = scene().await;
     scene.run(5, 10, 50).await;
