@@ -223,6 +223,10 @@ impl State {
                 .subtasks
                 .values()
                 .any(|subtask| now.since(subtask.since) < WARM_UP),
+            worker_cpu: self
+                .lane
+                .filter(|(at, _)| now.since(*at) <= LANE_STALE)
+                .and_then(|(_, load)| load.worker_cpu),
             ..Sight::default()
         };
         // Congested, if those subtasks are that carry most of the load.

@@ -30,6 +30,21 @@ const PAUSE_AT_START: Duration = Duration::from_secs(1);
 /// Each step up that goes well doubles the next one, up to this many times: a rate that is far too low
 /// (a stall, a lane that was warming up) is left within seconds.
 const MAX_DOUBLINGS: u32 = 3;
+/// A worker that uses this share of its processors has none to spare: source, valve and lane take turns,
+/// and records wait at the source, where no counter of the valve shows it.
+const FULL: f64 = 0.95;
+/// Below this share there is room for more in the local lane; between the two it is left alone.
+const ROOMY: f64 = 0.9;
+/// What the local rate is multiplied by when the processor is full.
+const EASE: f64 = 0.85;
+/// A worker's processor share is an average over about a second, so the effect of a change is seen only
+/// after as long.
+const PROCESSOR_LAG: Duration = Duration::from_millis(1_200);
+/// What diverting a record is taken to cost the worker, relative to processing it, until the lane has
+/// shown what it takes beside the diverting. `experiments/first-burst` measures it.
+const DIVERT_COST: f64 = 0.1;
+/// However much is diverted, the first guess leaves the lane this share of its capacity.
+const LEAST_BESIDE: f64 = 0.3;
 
 /// What the controller sees of the whole valve at a moment.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,6 +57,9 @@ pub(crate) struct Sight {
     pub(crate) kept_long: RecordsPerSecond,
     /// A subtask's attempt is so young that its lane is not yet as quick as it will be.
     pub(crate) warming: bool,
+    /// Share of its processors that the busiest worker used over the last second or so; `None` if not
+    /// known.
+    pub(crate) worker_cpu: Option<Share>,
     /// Set if the local output has been congested for at least the policy's `engage_hold`; `kept` is then
     /// what the lane took meanwhile.
     pub(crate) congested: Option<Flow>,
@@ -227,7 +245,7 @@ impl Phase {
             rate.get() / known.get().max(1.0),
             now.since(since).as_millis()
         );
-        Self::burst(known, now, false, reason)
+        Self::burst(beside(known, sight.arrival), now, false, reason)
     }
 
     fn burst(beside: RecordsPerSecond, now: Moment, congested: bool, reason: String) -> Self {
@@ -288,6 +306,15 @@ impl Phase {
             }
             return self;
         }
+        if sight.worker_cpu.is_some_and(|cpu| cpu.get() >= FULL) && !sight.warming {
+            *steps = 0;
+            if now.since(*changed_at) >= PROCESSOR_LAG {
+                let floor = RecordsPerSecond::new(policy.min_rate);
+                *beside = beside.times(EASE).max(floor);
+                *changed_at = now;
+            }
+            return self;
+        }
         let quiet_since = match congested_at {
             Some(at) => at.plus(PAUSE_AFTER_CONGESTION),
             None => began_at.plus(PAUSE_AT_START),
@@ -295,6 +322,7 @@ impl Phase {
         let given = beside.times(policy.target_utilization);
         // Raise it if the lane has shown that it can take all it is given, and something is left to give.
         if now >= quiet_since
+            && sight.worker_cpu.is_none_or(|cpu| cpu.get() < ROOMY)
             && now.since(*changed_at) >= policy.probe_interval
             && sight.unavailable.get() < 0.5 * policy.back_pressure_threshold
             && sight.kept >= given.times(0.8)
@@ -307,6 +335,12 @@ impl Phase {
         }
         self
     }
+}
+
+/// A first guess at what a lane of capacity `known` takes while the rest of `arrival` is diverted.
+fn beside(known: RecordsPerSecond, arrival: RecordsPerSecond) -> RecordsPerSecond {
+    let diverting = arrival.minus(known).times(DIVERT_COST);
+    known.minus(diverting).max(known.times(LEAST_BESIDE))
 }
 
 /// The lane was congested: what it took then is what it can take beside the diverting. That is quickly

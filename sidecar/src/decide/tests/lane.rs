@@ -83,6 +83,14 @@ impl Lane {
         }
     }
 
+    /// The local rate of the directive in force; 0 without one.
+    pub(super) fn local_rate(&self) -> f64 {
+        let directive = self.directive.as_ref();
+        directive
+            .and_then(|directive| directive.local_rate)
+            .unwrap_or_default()
+    }
+
     /// Restarts the job: another attempt, counters from zero.
     pub(super) fn restart(&mut self, attempt: &'static str) {
         self.attempt = attempt;

@@ -240,6 +240,33 @@ fn a_long_interval_between_reports_still_engages_within_a_second() {
 }
 
 #[test]
+fn a_full_processor_lowers_the_local_rate_and_room_raises_it_again() {
+    let mut lane = armed_lane();
+    lane.sensor = false;
+    let rate_after = |lane: &mut Lane, cpu: f64| {
+        for _ in 0..25 {
+            lane.run(200, |_| 800_000.0);
+            let load = LaneLoad {
+                worker_cpu: Some(Share::new(cpu)),
+                ..LaneLoad::default()
+            };
+            lane.tell(&Observation::Lane(load), &mut Seen::default());
+        }
+        lane.local_rate()
+    };
+    let held = rate_after(&mut lane, 0.92);
+    let full = rate_after(&mut lane, 1.0);
+    let held_again = rate_after(&mut lane, 0.92);
+    let roomy = rate_after(&mut lane, 0.6);
+    assert!(full < 0.7 * held, "{held} → {full}");
+    assert!(
+        (held_again / full - 1.0).abs() < 1e-9,
+        "{full} → {held_again}"
+    );
+    assert!(roomy > 1.3 * full, "{full} → {roomy}");
+}
+
+#[test]
 fn the_same_trace_gives_the_same_decisions() {
     let run = || {
         let mut lane = Lane::new(CAPACITY);
