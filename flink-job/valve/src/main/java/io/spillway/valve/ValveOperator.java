@@ -9,8 +9,6 @@ import java.util.List;
 import javax.annotation.Nullable;
 import org.apache.flink.api.common.TaskInfo;
 import org.apache.flink.api.common.operators.MailboxExecutor;
-import org.apache.flink.api.common.state.ListState;
-import org.apache.flink.api.common.state.ListStateDescriptor;
 import org.apache.flink.metrics.MetricGroup;
 import org.apache.flink.runtime.state.StateInitializationContext;
 import org.apache.flink.runtime.state.StateSnapshotContext;
@@ -35,8 +33,6 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
 
   private static final long serialVersionUID = 1L;
 
-  private static final String STATE_NAME = "spillway-unsettled-batches";
-
   /** How long returned records wait for the local output to have room again. */
   private static final long DRAIN_PAUSE_MS = 2;
 
@@ -60,7 +56,6 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
   private transient CloudLane cloud;
   private transient ReturnLane returns;
   private transient LaneLatency cloudLatency;
-  private transient ListState<byte[]> state;
 
   /** Reused for records that come out of a batch. */
   private final transient StreamRecord<T> fromBatch = new StreamRecord<>(null);
@@ -101,11 +96,6 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
   @Override
   public void initializeState(StateInitializationContext context) throws Exception {
     super.initializeState(context);
-    // Split state: after rescaling each batch belongs to one subtask, whichever.
-    state =
-        context
-            .getOperatorStateStore()
-            .getListState(new ListStateDescriptor<>(STATE_NAME, SharedBytesSerializer.INSTANCE));
     connections = wiring.connect(config, identity, localOutput);
     directives = new DirectiveSlot(wiring.clock().nanos());
     clock = new CoarseClock(wiring.clock(), wiring.recordsPerClockReading());
@@ -123,26 +113,13 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
             wiring.clock(),
             counters,
             this);
-    if (context.isRestored()) {
-      restore();
-    }
+    UnsettledState.read(context.getRawOperatorStateInputs(), this::restored);
   }
 
-  private void restore() throws Exception {
-    long records = 0;
-    for (byte[] message : state.get()) {
-      // A batch that cannot be read fails the job: to leave it out would be to lose records.
-      BatchReader reader;
-      try {
-        reader = new BatchReader(message);
-      } catch (IOException e) {
-        throw new IOException("The valve's restored state is damaged", e);
-      }
-      records += reader.remaining();
-      returns.restored(reader);
-    }
-    counters.add(Count.RESTORED, records);
-    counters.add(Count.UNSETTLED, records);
+  private void restored(BatchReader batch) {
+    counters.add(Count.RESTORED, batch.remaining());
+    counters.add(Count.UNSETTLED, batch.remaining());
+    returns.restored(batch);
   }
 
   @Override
@@ -175,7 +152,7 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
     if (open != null) {
       messages.add(open);
     }
-    state.update(messages);
+    UnsettledState.write(context, messages);
   }
 
   @Override

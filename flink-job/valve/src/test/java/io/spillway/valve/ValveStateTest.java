@@ -4,10 +4,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.spillway.valve.ValveCounters.Count;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
-import org.apache.flink.api.common.state.ListStateDescriptor;
+import java.util.Map;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
 import org.apache.flink.runtime.state.StateSnapshotContext;
@@ -148,16 +149,21 @@ class ValveStateTest {
   }
 
   @Test
-  @SuppressWarnings("try") // Flink's harness may throw InterruptedException when it is closed.
   void aDamagedBatchInTheStateFailsTheRestore() throws Exception {
-    OperatorSubtaskState state;
-    try (OneInputStreamOperatorTestHarness<byte[], byte[]> flink =
-        new OneInputStreamOperatorTestHarness<>(new StateWriter())) {
-      flink.open();
-      state = flink.snapshot(1, 1);
+    byte[] batch = "no batch".getBytes(StandardCharsets.US_ASCII);
+    Map<String, byte[]> damaged =
+        Map.of(
+            "Malformed batch of 8 bytes", partition(1, batch.length, batch),
+            "A batch ends after 8 of 9 bytes", partition(1, batch.length + 1, batch),
+            "A batch of -1 bytes", partition(1, -1, batch),
+            "It has version 2, and this valve reads 1", partition(2, batch.length, batch),
+            "EOFException", new byte[] {1, 0});
+    for (Map.Entry<String, byte[]> each : damaged.entrySet()) {
+      OperatorSubtaskState state = rawState(each.getValue());
+      assertThatThrownBy(() -> ValveHarness.restore(state))
+          .hasStackTraceContaining("The valve's state cannot be restored")
+          .hasStackTraceContaining(each.getKey());
     }
-    assertThatThrownBy(() -> ValveHarness.restore(state))
-        .hasStackTraceContaining("The valve's restored state is damaged");
   }
 
   @Test
@@ -199,22 +205,42 @@ class ValveStateTest {
     assertThat(valve.sender.closed).isTrue();
   }
 
+  private static byte[] partition(int version, int length, byte[] batch) {
+    return ByteBuffer.allocate(5 + batch.length)
+        .put((byte) version)
+        .putInt(length)
+        .put(batch)
+        .array();
+  }
+
+  @SuppressWarnings("try") // Flink's harness may throw InterruptedException when it is closed.
+  private static OperatorSubtaskState rawState(byte[] partition) throws Exception {
+    try (OneInputStreamOperatorTestHarness<byte[], byte[]> flink =
+        new OneInputStreamOperatorTestHarness<>(new StateWriter(partition))) {
+      flink.open();
+      return flink.snapshot(1, 1);
+    }
+  }
+
   /** Puts into the valve's state what no valve would. */
   private static final class StateWriter extends AbstractStreamOperator<byte[]>
       implements OneInputStreamOperator<byte[], byte[]> {
 
     private static final long serialVersionUID = 1L;
 
+    private final byte[] partition;
+
+    StateWriter(byte[] partition) {
+      this.partition = partition;
+    }
+
     @Override
     public void processElement(StreamRecord<byte[]> element) {}
 
     @Override
     public void snapshotState(StateSnapshotContext context) throws Exception {
-      getOperatorStateBackend()
-          .getListState(
-              new ListStateDescriptor<>(
-                  "spillway-unsettled-batches", SharedBytesSerializer.INSTANCE))
-          .add("no batch".getBytes(StandardCharsets.US_ASCII));
+      context.getRawOperatorStateOutput().startNewPartition();
+      context.getRawOperatorStateOutput().write(partition);
     }
   }
 }
