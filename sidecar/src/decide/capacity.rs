@@ -42,8 +42,6 @@ struct Estimate {
 /// What an estimate rests on, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Basis {
-    /// The lane has taken as much; nobody knows what more it takes.
-    AtLeast,
     /// A utilisation.
     Guessed,
     /// Saturation.
@@ -79,19 +77,6 @@ impl Capacity {
         self.estimate = Some(Estimate {
             rate,
             basis,
-            at: now,
-        });
-    }
-
-    /// The lane was congested while it was still warming up (a JVM compiles its hot code in the first
-    /// seconds): it takes `kept` now, and will soon take more.
-    pub(crate) fn still_warming(&mut self, kept: RecordsPerSecond, now: Moment, policy: &Policy) {
-        let rate = kept
-            .max(self.shown(now))
-            .max(RecordsPerSecond::new(policy.min_rate));
-        self.estimate.get_or_insert(Estimate {
-            rate,
-            basis: Basis::AtLeast,
             at: now,
         });
     }
@@ -145,19 +130,11 @@ impl Capacity {
             self.guesses.pop_front();
         }
         let Some(guess) = self.agreed() else { return };
-        let old = match self.estimate {
-            // A lower bound gives way to the first guess there is.
-            None
-            | Some(Estimate {
-                basis: Basis::AtLeast,
-                ..
-            }) => Estimate {
-                rate: RecordsPerSecond::new(guess.exp()),
-                basis: Basis::Guessed,
-                at: now,
-            },
-            Some(estimate) => estimate,
-        };
+        let old = self.estimate.unwrap_or(Estimate {
+            rate: RecordsPerSecond::new(guess.exp()),
+            basis: Basis::Guessed,
+            at: now,
+        });
         let slower = if old.basis == Basis::Measured {
             MEASURED_WEIGHT
         } else {
@@ -278,23 +255,6 @@ mod tests {
         capacity.ordinary(rate(50_000.0), at(0));
         capacity.measured(rate(20_000.0), at(60_000), &Policy::default());
         assert_eq!(capacity.rate(), Some(rate(20_000.0)));
-    }
-
-    #[test]
-    fn what_a_warming_lane_took_gives_way_to_the_first_guess() {
-        let mut capacity = Capacity::default();
-        capacity.still_warming(rate(15_000.0), at(0), &Policy::default());
-        assert_eq!(capacity.rate(), Some(rate(15_000.0)));
-        for tick in 1..=5 {
-            capacity.guess(
-                rate(30_000.0),
-                Share::new(0.2),
-                at(tick * 200),
-                &Policy::default(),
-            );
-        }
-        let estimate = capacity.rate().unwrap().get();
-        assert!((estimate - 150_000.0).abs() < 1.0, "{estimate}");
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub struct State {
     lane: Option<(Moment, LaneLoad)>,
     /// Since when the engine's own metrics have shown back-pressure at the valve.
     back_pressured_since: Option<Moment>,
+    /// Whether an attempt is so young that its lane is not yet as quick as it will be.
+    warming: bool,
     cloud: CloudLane,
     mode: Mode,
     reason: String,
@@ -70,6 +72,7 @@ impl Default for State {
             phase: Phase::default(),
             lane: None,
             back_pressured_since: None,
+            warming: false,
             cloud: CloudLane::Closed {
                 reason: "the cloud lane has not been looked at yet".into(),
             },
@@ -202,6 +205,7 @@ impl State {
     /// Moves the estimate and the phase by what was just observed.
     fn think(&mut self, policy: &Policy, observation: &Observation, now: Moment) {
         let sight = self.sight(policy, now);
+        self.warming = sight.warming;
         match observation {
             Observation::Lane(load) => self.guess(policy, load, &sight, now),
             Observation::Report { .. } => self.show(&sight, now),
@@ -359,6 +363,15 @@ impl State {
             (Phase::Armed { reason, .. }, Some(rate)) => Plan {
                 mode: Mode::Armed,
                 local_rate: Some(rate.max(floor)),
+                divert: true,
+                credits,
+                reason: reason.clone(),
+            },
+            // A lane that warms up is given all it can take, which also warms it up soonest. The valve
+            // diverts what finds no room.
+            (Phase::Burst { reason, .. }, _) if self.warming => Plan {
+                mode: Mode::Burst,
+                local_rate: None,
                 divert: true,
                 credits,
                 reason: reason.clone(),

@@ -25,6 +25,8 @@ const HEADROOM: f64 = 1.1;
 /// After congestion the local rate is left alone for so long before it is raised. Raising it at once
 /// would congest the lane every second or so.
 const PAUSE_AFTER_CONGESTION: Duration = Duration::from_secs(5);
+/// The same once the arrival is below what the lane takes by itself.
+const PAUSE_AFTER_SPIKE: Duration = Duration::from_millis(500);
 /// The same at the start of a spike, when the lane has not been congested.
 const PAUSE_AT_START: Duration = Duration::from_secs(1);
 /// Each step up that goes well doubles the next one, up to this many times: a rate that is far too low
@@ -150,24 +152,25 @@ impl Phase {
 
     fn from_unknown(policy: &Policy, sight: &Sight, capacity: &mut Capacity, now: Moment) -> Self {
         if let Some(run) = &sight.congested {
-            if sight.warming {
-                capacity.still_warming(run.kept, now, policy);
-            } else {
-                capacity.measured(run.kept, now, policy);
-            }
-            let known = capacity.rate().unwrap_or_default();
-            let warming = if sight.warming {
-                " and more, it is still warming up"
-            } else {
-                ""
-            };
-            let reason = format!(
-                "local output congested {} of {} ms while it took {}: capacity {known}{warming}",
+            let what = format!(
+                "local output congested {} of {} ms while it took {}",
                 run.unavailable,
                 run.span.as_millis(),
                 run.kept
             );
-            return Self::burst(run.kept.min(known), now, !sight.warming, reason);
+            if sight.warming {
+                // It will soon take more; how much it takes now says nothing.
+                return Self::burst(
+                    run.kept,
+                    now,
+                    false,
+                    format!("{what}, and is still warming up"),
+                );
+            }
+            capacity.measured(run.kept, now, policy);
+            let known = capacity.rate().unwrap_or_default();
+            let reason = format!("{what}: capacity {known}");
+            return Self::burst(run.kept.min(known), now, true, reason);
         }
         match capacity.rate() {
             Some(_) => Self::armed(policy, sight, capacity, now, None),
@@ -212,7 +215,7 @@ impl Phase {
         };
         if let Some(run) = &sight.congested {
             if sight.warming {
-                capacity.still_warming(run.kept, now, policy);
+                // As above: no evidence.
             } else if run.diverted <= run.kept.times(HARDLY) {
                 capacity.measured(run.kept, now, policy);
             } else {
@@ -291,13 +294,19 @@ impl Phase {
             since.is_some_and(|since| now.since(since) >= policy.release_hold)
         };
         if (held(low_since) && sight.congested.is_none()) || held(calm_since) {
-            return Self::armed(policy, sight, capacity, now, None);
+            return match capacity.rate() {
+                Some(_) => Self::armed(policy, sight, capacity, now, None),
+                None => Self::default(),
+            };
         }
 
         if let Some(run) = &sight.congested {
             *steps = 0;
             if !sight.warming {
                 *congested_at = Some(now);
+                if capacity.rate().is_none() {
+                    capacity.measured(run.kept, now, policy);
+                }
             }
             // Wait until the last change can have had its effect on what is now seen.
             if now.since(*changed_at) >= policy.engage_hold.max(super::SHORT) {
@@ -313,6 +322,15 @@ impl Phase {
                 *beside = beside.times(EASE).max(floor);
                 *changed_at = now;
             }
+            return self;
+        }
+        // The spike is over, or nearly: what made the lane slower, the diverting, is too.
+        if *beside < known
+            && sight.arrival < known.times(policy.engage_utilization)
+            && congested_at.is_none_or(|at| now.since(at) >= PAUSE_AFTER_SPIKE)
+        {
+            *beside = known;
+            *changed_at = now;
             return self;
         }
         let quiet_since = match congested_at {

@@ -156,16 +156,16 @@ fn the_engines_back_pressure_alone_engages_when_reports_show_no_congestion() {
         ..LaneLoad::default()
     };
     let mut mode = Mode::Local;
-    for tick in 0..4_u64 {
-        let received = reading(tick, i64::try_from(tick * 100).unwrap(), tick * 15_000);
-        (state, _) = report(state, 0, received, at(tick * 100));
-        let (next, decision) = decide(
-            &policy,
-            state,
-            &Observation::Lane(load),
-            at(tick * 100 + 10),
-        );
-        (state, mode) = (next, decision.mode);
+    // A lane that is no longer warming up, and then four looks at a back-pressured one.
+    for tick in 0..64_u64 {
+        let now_ms = tick * 100;
+        let received = reading(tick, i64::try_from(now_ms).unwrap(), tick * 15_000);
+        (state, _) = report(state, 0, received, at(now_ms));
+        if tick >= 60 {
+            let look = Observation::Lane(load);
+            let (next, decision) = decide(&policy, state, &look, at(now_ms + 10));
+            (state, mode) = (next, decision.mode);
+        }
     }
     assert_eq!(mode, Mode::Burst);
     assert_eq!(state.capacity(), Some(RecordsPerSecond::new(150_000.0)));

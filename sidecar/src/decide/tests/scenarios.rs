@@ -156,15 +156,45 @@ fn a_cold_start_that_congests_an_ordinary_load_is_not_taken_for_the_lanes_capaci
     }
     lane.capacity = CAPACITY;
     lane.run(3_000, |_| 30_000.0);
-    assert_eq!(lane.state.mode(), Mode::Armed, "{}", lane.state.reason());
-    let seen = lane.run(1_000, |_| 30_000.0);
+    // At 15 % nothing can be told of the capacity, so nothing is.
+    assert_eq!(lane.state.mode(), Mode::Local, "{}", lane.state.reason());
+    assert_eq!(lane.state.capacity(), None);
+    let seen = lane.run(5_000, |_| 0.5 * CAPACITY);
     assert!(seen.diverted < 1.0, "{seen:?}");
+    assert_eq!(modes(&seen), [Mode::Armed]);
+}
+
+#[test]
+fn a_lane_that_warms_up_is_given_all_it_can_take() {
+    let mut lane = Lane::new(10_000.0);
+    lane.run(1_000, |_| 30_000.0);
+    assert_eq!(lane.state.mode(), Mode::Burst);
+    lane.capacity = 29_000.0;
+    let seen = lane.run(1_000, |_| 30_000.0);
+    assert!(seen.diverted < 0.1 * seen.received, "{seen:?}");
+}
+
+#[test]
+fn a_load_between_release_and_engage_after_a_spike_is_all_local_within_3_s() {
+    let mut lane = armed_lane();
+    lane.divert_cost = 0.15;
+    lane.run(15_000, |_| 1_000_000.0);
+    let after = lane.run(10_000, |_| 0.7 * CAPACITY);
+    assert_eq!(modes(&after), [Mode::Armed]);
+    assert!(
+        after
+            .last_diverted_ms
+            .is_none_or(|last| last - 25_000 <= 3_000),
+        "{after:?}"
+    );
 }
 
 #[test]
 fn what_the_lane_takes_when_credits_run_out_raises_a_rate_that_was_far_too_low() {
     let mut lane = Lane::new(10_000.0);
-    lane.run(1_000, |_| 30_000.0);
+    lane.sensor = false;
+    lane.run(6_000, |_| 5_000.0);
+    lane.run(2_000, |_| 30_000.0);
     lane.capacity = CAPACITY;
     // The cloud takes nothing any more while the spike is on: everything has to stay local.
     let mut seen = Seen::default();
