@@ -131,16 +131,12 @@ public final class LatencyReport {
   }
 
   private Histogram total(String lane, LongPredicate isIn) {
-    Histogram total = new Histogram(3);
-    bySecond
-        .get(lane)
-        .forEach(
-            (dueMs, histogram) -> {
-              if (isIn.test(dueMs)) {
-                total.add(histogram);
-              }
-            });
-    return total;
+    // Copies of the first one, since adding to one of another resolution would round twice.
+    return bySecond.get(lane).entrySet().stream()
+        .filter(second -> isIn.test(second.getKey()))
+        .map(second -> second.getValue().copy())
+        .reduce(LatencyReport::sum)
+        .orElseGet(() -> new Histogram(1));
   }
 
   private static String figures(Histogram histogram) {

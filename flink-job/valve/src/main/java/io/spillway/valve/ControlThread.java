@@ -17,8 +17,8 @@ final class ControlThread implements AutoCloseable {
   /** Fine enough to see a congested output, too rare to be felt. */
   private static final long PERIOD_NANOS = 5_000_000;
 
-  /** How long closing waits for the final report to arrive. */
-  private static final long FINAL_REPORT_MS = 500;
+  /** How long closing waits for the final report to arrive: a busy machine needs its time. */
+  private static final long FINAL_REPORT_MS = 2_000;
 
   private final Reporter reporter;
   private final Thread thread;

@@ -30,8 +30,14 @@ final class Reporter {
   private final DirectiveSlot slot;
   private final ValveClock clock;
 
+  /**
+   * Latencies are for people to look at, and encoding them costs more than the rest of a report.
+   */
+  private static final long LATENCY_INTERVAL_NANOS = 1_000_000_000;
+
   private long sequence;
   private long reportedNanos;
+  private long latencyNanos;
   private long lookedNanos;
   private long unavailableNanos;
   private boolean wasUnavailable;
@@ -61,6 +67,7 @@ final class Reporter {
     this.clock = clock;
     this.lookedNanos = clock.nanos();
     this.reportedNanos = lookedNanos - config.reportInterval().toNanos();
+    this.latencyNanos = lookedNanos - LATENCY_INTERVAL_NANOS;
   }
 
   /** Called every few milliseconds by one thread. */
@@ -76,21 +83,31 @@ final class Reporter {
     lookedNanos = now;
     if (!waiting && now - reportedNanos >= config.reportInterval().toNanos()) {
       reportedNanos = now;
-      report();
+      boolean withLatency = now - latencyNanos >= LATENCY_INTERVAL_NANOS;
+      if (withLatency) {
+        latencyNanos = now;
+      }
+      report(withLatency);
     }
   }
 
   /**
-   * Reports now, whenever the last one was.
+   * Reports now, whenever the last one was, with everything.
    *
    * @return done when the answer is there, whatever it is
    */
   CompletableFuture<Void> report() {
+    return report(true);
+  }
+
+  private CompletableFuture<Void> report(boolean withLatency) {
     Map<Lane, byte[]> latencies = new EnumMap<>(Lane.class);
-    for (Lane lane : Lane.values()) {
-      byte[] latency = LaneLatency.drain(lane);
-      if (latency != null) {
-        latencies.put(lane, latency);
+    if (withLatency) {
+      for (Lane lane : Lane.values()) {
+        byte[] latency = LaneLatency.drain(lane);
+        if (latency != null) {
+          latencies.put(lane, latency);
+        }
       }
     }
     byte[] report =

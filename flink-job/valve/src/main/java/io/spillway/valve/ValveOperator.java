@@ -191,6 +191,9 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
     if (connections != null) {
       connections.close();
     }
+    if (cloudLatency != null) {
+      cloudLatency.flush();
+    }
     super.close();
   }
 

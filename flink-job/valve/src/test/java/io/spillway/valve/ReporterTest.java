@@ -128,7 +128,7 @@ class ReporterTest {
     counters.watermark(-3);
     counters.divertedAt(100);
     counters.divertedAt(200);
-    LaneLatency.of(Lane.CLOUD, 0, null).record(1_000, 1_250, 3);
+    LaneLatency.of(Lane.CLOUD, 0, (String) null).record(1_000, 1_250, 3);
     reporter.wakeUp();
 
     JsonNode report = reports.get(0);
@@ -155,7 +155,25 @@ class ReporterTest {
                 Base64.getDecoder().decode(report.get("latency").get("cloud").textValue())),
             0);
     assertThat(cloud.getTotalCount()).isEqualTo(3);
-    assertThat(cloud.getMaxValue()).isBetween(250_000L, 250_500L);
+    assertThat(cloud.getMaxValue()).isBetween(250_000L, 252_500L);
+  }
+
+  @Test
+  void latenciesAreInOneReportASecondAndInTheLast() {
+    LaneLatency latency = LaneLatency.of(Lane.CLOUD, 0, (String) null);
+    List<Boolean> timed = new ArrayList<>();
+    for (int i = 0; i < 12; i++) {
+      latency.record(0, 1, 1);
+      pass(i == 0 ? 0 : 100);
+      answer(DIRECTIVE);
+      timed.add(reports.get(i).get("latency").has("cloud"));
+    }
+    latency.record(0, 1, 1);
+    reporter.report();
+
+    assertThat(timed).hasSize(12).startsWith(true, false).endsWith(true, false);
+    assertThat(timed.stream().filter(t -> t)).hasSize(2);
+    assertThat(reports.get(12).get("latency").has("cloud")).isTrue();
   }
 
   @Test

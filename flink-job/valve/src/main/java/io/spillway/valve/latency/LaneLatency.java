@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.Iterator;
 import java.util.Map;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
@@ -25,10 +26,14 @@ import org.apache.flink.configuration.ReadableConfig;
  */
 public final class LaneLatency {
 
-  /** Longer ones count as this: a day, in microseconds. */
-  private static final long MOST_MICROS = 86_400_000_000L;
+  /** Longer ones count as this: an hour, in microseconds. */
+  private static final long MOST_MICROS = 3_600_000_000L;
 
-  private static final int DIGITS = 3;
+  /** Significant digits: a latency is right to 1 %. A third one costs eight times the memory. */
+  private static final int DIGITS = 2;
+
+  /** A second without a record between so many looks of the log is over for now. */
+  private static final int QUIET_LOOKS = 2;
 
   private static final Map<Lane, Queue<LaneLatency>> WAITING =
       Map.of(Lane.LOCAL, new ConcurrentLinkedQueue<>(), Lane.CLOUD, new ConcurrentLinkedQueue<>());
@@ -37,11 +42,32 @@ public final class LaneLatency {
   private final long offsetMs;
   @Nullable private final LatencyLog log;
 
-  private final Histogram sinceReport = new Histogram(1, MOST_MICROS, DIGITS);
+  private final Histogram sinceReport = histogram();
   private boolean waiting;
 
-  private final Map<Long, Histogram> bySecond = new HashMap<>();
+  private final Map<Long, Second> bySecond = new HashMap<>();
+
+  /** The one used last: records come in runs of the same second. */
+  @Nullable private Second current;
+
   private boolean inLog;
+
+  /** What was due in one second, since the log last wrote it. */
+  private static final class Second {
+    private final long startMs;
+    private final Histogram latencies = histogram();
+
+    /** Looks of the log since the last record. */
+    private int looks;
+
+    Second(long startMs) {
+      this.startMs = startMs;
+    }
+
+    boolean contains(long dueMs) {
+      return dueMs >= startMs && dueMs - startMs < 1_000;
+    }
+  }
 
   private LaneLatency(Lane lane, long offsetMs, @Nullable LatencyLog log) {
     this.lane = lane;
@@ -64,8 +90,16 @@ public final class LaneLatency {
    * @param logFile where to log, or null
    */
   public static LaneLatency of(Lane lane, long offsetMs, @Nullable String logFile) {
-    return new LaneLatency(
-        lane, offsetMs, logFile == null ? null : LatencyLog.at(Path.of(logFile)));
+    return of(lane, offsetMs, logFile == null ? null : LatencyLog.at(Path.of(logFile)));
+  }
+
+  /** Times a lane into a log. */
+  static LaneLatency of(Lane lane, long offsetMs, @Nullable LatencyLog log) {
+    return new LaneLatency(lane, offsetMs, log);
+  }
+
+  private static Histogram histogram() {
+    return new Histogram(1, MOST_MICROS, DIGITS);
   }
 
   /**
@@ -82,19 +116,30 @@ public final class LaneLatency {
       WAITING.get(lane).add(this);
     }
     if (log != null) {
-      long second = dueMs - Math.floorMod(dueMs, 1_000L);
-      bySecond
-          .computeIfAbsent(second, s -> new Histogram(DIGITS))
-          .recordValueWithCount(micros, records);
-      log.wake(this);
+      Second second = second(dueMs);
+      second.latencies.recordValueWithCount(micros, records);
+      second.looks = 0;
+      if (!inLog) {
+        inLog = true;
+        log.wake(this);
+      }
     }
   }
 
-  /** Whether the log has to be told of this lane: true once until the next drain. */
-  synchronized boolean joinLog() {
-    boolean join = !inLog;
-    inLog = true;
-    return join;
+  private Second second(long dueMs) {
+    if (current == null || !current.contains(dueMs)) {
+      current =
+          bySecond.computeIfAbsent(
+              dueMs - Math.floorMod(dueMs, 1_000L), start -> new Second(start));
+    }
+    return current;
+  }
+
+  /** Writes what the log does not have yet, of this and all other lanes. */
+  public void flush() {
+    if (log != null) {
+      log.flush();
+    }
   }
 
   /**
@@ -104,12 +149,15 @@ public final class LaneLatency {
    */
   @Nullable
   public static byte[] drain(Lane lane) {
-    Histogram sum = new Histogram(1, MOST_MICROS, DIGITS);
-    LaneLatency next;
-    while ((next = WAITING.get(lane).poll()) != null) {
-      next.drainInto(sum);
+    LaneLatency next = WAITING.get(lane).poll();
+    if (next == null) {
+      return null;
     }
-    return sum.getTotalCount() == 0 ? null : encode(sum);
+    Histogram sum = histogram();
+    do {
+      next.drainInto(sum);
+    } while ((next = WAITING.get(lane).poll()) != null);
+    return encode(sum);
   }
 
   private synchronized void drainInto(Histogram sum) {
@@ -118,11 +166,26 @@ public final class LaneLatency {
     waiting = false;
   }
 
-  /** Takes the histograms by second: due second in milliseconds, encoded histogram. */
-  synchronized void drainSeconds(BiConsumer<Long, byte[]> to) {
-    bySecond.forEach((second, histogram) -> to.accept(second, encode(histogram)));
-    bySecond.clear();
-    inLog = false;
+  /**
+   * The log looks: takes the seconds that seem to be over. If more records of such a second come
+   * after all, they are taken later.
+   *
+   * @param all whether to take every second
+   * @param to takes the due second in milliseconds, and the encoded histogram
+   * @return whether anything is left; if not, the lane wakes the log again
+   */
+  synchronized boolean takeSeconds(boolean all, BiConsumer<Long, byte[]> to) {
+    Iterator<Second> seconds = bySecond.values().iterator();
+    while (seconds.hasNext()) {
+      Second second = seconds.next();
+      if (all || second.looks++ >= QUIET_LOOKS) {
+        to.accept(second.startMs, encode(second.latencies));
+        seconds.remove();
+      }
+    }
+    current = null;
+    inLog = !bySecond.isEmpty();
+    return inLog;
   }
 
   Lane lane() {

@@ -5,7 +5,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
 import java.util.Base64;
+import java.util.List;
 import java.util.Map;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentHashMap;
@@ -13,30 +15,41 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Consumer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Appends latencies to a file, a quarter of a second after they were recorded. Its thread ends when
- * there is nothing to write: windows have no hook that says when they are over.
+ * Appends latencies to a file, each due second once its records have come through. Its thread ends
+ * when there is nothing to write: windows have no hook that says when they are over.
  */
 final class LatencyLog {
 
   private static final Logger LOG = LoggerFactory.getLogger(LatencyLog.class);
 
-  private static final long DELAY_MS = 250;
+  /** Between two looks at what may be written. */
+  private static final long LOOK_MS = 250;
 
   private static final Map<Path, LatencyLog> LOGS = new ConcurrentHashMap<>();
 
   private final Path file;
   private final Queue<LaneLatency> waiting = new ConcurrentLinkedQueue<>();
   private final AtomicBoolean scheduled = new AtomicBoolean();
-  private final ScheduledThreadPoolExecutor thread;
+  private final Consumer<Runnable> later;
   private boolean failed;
 
-  private LatencyLog(Path file) {
+  /**
+   * Makes a log.
+   *
+   * @param later runs something a little later, not at once
+   */
+  LatencyLog(Path file, Consumer<Runnable> later) {
     this.file = file;
-    thread =
+    this.later = later;
+  }
+
+  private static Consumer<Runnable> thread() {
+    ScheduledThreadPoolExecutor thread =
         new ScheduledThreadPoolExecutor(
             1,
             task -> {
@@ -46,40 +59,63 @@ final class LatencyLog {
             });
     thread.setKeepAliveTime(1, TimeUnit.SECONDS);
     thread.allowCoreThreadTimeOut(true);
+    return task -> thread.schedule(task, LOOK_MS, TimeUnit.MILLISECONDS);
   }
 
   /** The log of a file: one in this JVM and job. */
   static LatencyLog at(Path file) {
-    return LOGS.computeIfAbsent(file.toAbsolutePath().normalize(), LatencyLog::new);
+    return LOGS.computeIfAbsent(
+        file.toAbsolutePath().normalize(), path -> new LatencyLog(path, thread()));
   }
 
-  /** Says that a lane has something to write. */
+  /** Says that a lane has something to write. Called once until it has nothing left. */
   void wake(LaneLatency lane) {
-    if (!scheduled.get() && scheduled.compareAndSet(false, true)) {
-      thread.schedule(this::flush, DELAY_MS, TimeUnit.MILLISECONDS);
-    }
-    if (lane.joinLog()) {
-      waiting.add(lane);
+    waiting.add(lane);
+    lookLater();
+  }
+
+  private void lookLater() {
+    if (scheduled.compareAndSet(false, true)) {
+      later.accept(this::look);
     }
   }
 
-  /** Writes what is waiting now. */
-  synchronized void flush() {
+  /** Writes the seconds that seem to be over. */
+  private void look() {
     scheduled.set(false);
+    write(false);
+    if (!waiting.isEmpty()) {
+      lookLater();
+    }
+  }
+
+  /** Writes everything now. */
+  void flush() {
+    write(true);
+  }
+
+  private synchronized void write(boolean all) {
     StringBuilder lines = new StringBuilder();
+    List<LaneLatency> left = new ArrayList<>();
     LaneLatency lane;
     while ((lane = waiting.poll()) != null) {
       String label = lane.lane().label();
-      lane.drainSeconds(
-          (second, histogram) ->
-              lines
-                  .append(label)
-                  .append('\t')
-                  .append(second)
-                  .append('\t')
-                  .append(Base64.getEncoder().encodeToString(histogram))
-                  .append('\n'));
+      boolean more =
+          lane.takeSeconds(
+              all,
+              (second, histogram) ->
+                  lines
+                      .append(label)
+                      .append('\t')
+                      .append(second)
+                      .append('\t')
+                      .append(Base64.getEncoder().encodeToString(histogram))
+                      .append('\n'));
+      if (more) {
+        left.add(lane);
+      }
     }
+    waiting.addAll(left);
     if (lines.isEmpty()) {
       return;
     }

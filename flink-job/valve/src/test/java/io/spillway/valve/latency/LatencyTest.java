@@ -7,6 +7,7 @@ import io.spillway.valve.ValveOptions;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayDeque;
 import java.util.Base64;
 import java.util.List;
 import java.util.Map;
@@ -38,18 +39,18 @@ class LatencyTest {
 
   @Test
   void latencyCountsFromWhenTheRecordWasDue() {
-    LaneLatency.of(Lane.LOCAL, 10_000, null).record(5_000, 15_020, 1);
+    LaneLatency.of(Lane.LOCAL, 10_000, (String) null).record(5_000, 15_020, 1);
 
     Histogram histogram = decode(LaneLatency.drain(Lane.LOCAL));
     assertThat(histogram.getTotalCount()).isEqualTo(1);
-    assertThat(histogram.getMaxValue()).isBetween(20_000L, 20_020L);
+    assertThat(histogram.getMaxValue()).isBetween(20_000L, 20_200L);
     assertThat(LaneLatency.drain(Lane.CLOUD)).isNull();
   }
 
   @Test
   void aDrainTakesWhatAllSubtasksRecordedOnce() {
-    LaneLatency one = LaneLatency.of(Lane.LOCAL, 0, null);
-    LaneLatency two = LaneLatency.of(Lane.LOCAL, 0, null);
+    LaneLatency one = LaneLatency.of(Lane.LOCAL, 0, (String) null);
+    LaneLatency two = LaneLatency.of(Lane.LOCAL, 0, (String) null);
     one.record(0, 1, 1);
     two.record(0, 2, 5);
     one.record(0, 3, 1);
@@ -61,7 +62,7 @@ class LatencyTest {
 
   @Test
   void aRecordThatIsEarlyOrVeryLateStillCounts() {
-    LaneLatency lane = LaneLatency.of(Lane.LOCAL, 0, null);
+    LaneLatency lane = LaneLatency.of(Lane.LOCAL, 0, (String) null);
     lane.record(1_000, 0, 1);
     lane.record(Long.MIN_VALUE / 2, 0, 1);
 
@@ -73,9 +74,9 @@ class LatencyTest {
   @Test
   void theLogHasALineForEachLaneAndDueSecond(@TempDir Path folder) throws Exception {
     Path file = folder.resolve("latency.log");
-    LatencyLog log = LatencyLog.at(file);
-    LaneLatency local = LaneLatency.of(Lane.LOCAL, 0, file.toString());
-    LaneLatency cloud = LaneLatency.of(Lane.CLOUD, 0, file.toString());
+    LatencyLog log = new LatencyLog(file, look -> {});
+    LaneLatency local = LaneLatency.of(Lane.LOCAL, 0, log);
+    LaneLatency cloud = LaneLatency.of(Lane.CLOUD, 0, log);
     local.record(-1, 10, 2);
     local.record(1_999, 2_005, 3);
     cloud.record(1_000, 2_000, 4);
@@ -95,6 +96,30 @@ class LatencyTest {
     }
     assertThat(lines).hasSize(4);
     assertThat(counts).isEqualTo(Map.of("local -1000", 2L, "local 1000", 4L, "cloud 1000", 4L));
+  }
+
+  @Test
+  void aDueSecondIsWrittenOnceWhenNothingMoreCame(@TempDir Path folder) throws Exception {
+    Path file = folder.resolve("latency.log");
+    ArrayDeque<Runnable> looks = new ArrayDeque<>();
+    LaneLatency lane = LaneLatency.of(Lane.CLOUD, 0, new LatencyLog(file, looks::add));
+    lane.record(0, 10, 1);
+    for (int i = 0; i < 10; i++) {
+      // Records of this second keep coming, but no more of the one before.
+      lane.record(1_000, 1_010, 1);
+      looks.remove().run();
+    }
+    assertThat(Files.readAllLines(file)).hasSize(1).first().asString().startsWith("cloud\t0\t");
+
+    while (!looks.isEmpty()) {
+      looks.remove().run();
+    }
+    List<String> lines = Files.readAllLines(file);
+    assertThat(lines).hasSize(2);
+    assertThat(decode(Base64.getDecoder().decode(lines.get(1).split("\t")[2])).getTotalCount())
+        .isEqualTo(10);
+    lane.record(1_500, 1_510, 1);
+    assertThat(looks).as("looks for what comes later").hasSize(1);
   }
 
   @Test
