@@ -223,6 +223,7 @@ impl State {
             diverted: self.total(SHORT, |flow| flow.diverted),
             unavailable: self.weighted(SHORT, |flow| flow.unavailable.get()),
             kept_long: self.total(LONG, |flow| flow.kept),
+            diverted_long: self.total(LONG, |flow| flow.diverted),
             warming: self
                 .subtasks
                 .values()
@@ -308,7 +309,7 @@ impl State {
         let calm = sight.congested.is_none()
             && self.back_pressured_since.is_none()
             && self.weighted(LONG, |flow| flow.unavailable.get()).get() < CALM;
-        if calm && self.total(LONG, |flow| flow.diverted) <= sight.kept_long.times(phase::HARDLY) {
+        if calm && sight.diverted_long <= sight.kept_long.times(phase::HARDLY) {
             self.capacity.ordinary(sight.kept_long, now);
         }
     }

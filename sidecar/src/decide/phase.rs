@@ -19,6 +19,9 @@ use super::units::{RecordsPerSecond, Share};
 
 /// A diverted share up to this counts as nothing: it is a token bucket's edge, not a spike.
 pub(crate) const HARDLY: f64 = 0.01;
+/// A share diverted up to this, over a second, does not keep a spike open. When a window fires, the lane
+/// pauses for some ten milliseconds; what finds no room meanwhile is diverted at any ordinary load.
+const TRICKLE: f64 = 0.05;
 /// An armed valve is given at least this many times what the lane recently took without congestion, so
 /// that a capacity guessed too low cannot divert ordinary load.
 const HEADROOM: f64 = 1.1;
@@ -57,6 +60,8 @@ pub(crate) struct Sight {
     pub(crate) unavailable: Share,
     /// What was kept over the last second.
     pub(crate) kept_long: RecordsPerSecond,
+    /// What was diverted over the last second.
+    pub(crate) diverted_long: RecordsPerSecond,
     /// A subtask's attempt is so young that its lane is not yet as quick as it will be.
     pub(crate) warming: bool,
     /// Share of its processors that the busiest worker used over the last second or so; `None` if not
@@ -288,7 +293,8 @@ impl Phase {
         let known = capacity.rate().unwrap_or(*beside);
         let low = sight.arrival < known.times(policy.release_utilization);
         *low_since = low.then(|| low_since.unwrap_or(now));
-        let calm = sight.congested.is_none() && sight.diverted <= sight.arrival.times(HARDLY);
+        let calm =
+            sight.congested.is_none() && sight.diverted_long <= sight.kept_long.times(TRICKLE);
         *calm_since = calm.then(|| calm_since.unwrap_or(now));
         let held = |since: &Option<Moment>| {
             since.is_some_and(|since| now.since(since) >= policy.release_hold)

@@ -190,6 +190,25 @@ fn a_load_between_release_and_engage_after_a_spike_is_all_local_within_3_s() {
 }
 
 #[test]
+fn the_trickle_that_is_diverted_when_windows_fire_does_not_keep_a_spike_open() {
+    let mut lane = armed_lane();
+    lane.run(10_000, |_| 800_000.0);
+    // Once a second the source is held up for 65 ms, and hands over what was due all at once.
+    let clumps = |ms: u64| match ms % 1_000 {
+        0..65 => 0.0,
+        65..70 => 14.0 * 0.65 * CAPACITY,
+        _ => 0.65 * CAPACITY,
+    };
+    let after = lane.run(10_000, clumps);
+    assert!(
+        after.last_diverted_ms.is_some_and(|last| last > 25_000),
+        "no trickle: {after:?}"
+    );
+    assert_eq!(modes(&after), [Mode::Armed]);
+    assert!(after.modes[0].0 - 20_000 <= 3_000, "{after:?}");
+}
+
+#[test]
 fn what_the_lane_takes_when_credits_run_out_raises_a_rate_that_was_far_too_low() {
     let mut lane = Lane::new(10_000.0);
     lane.sensor = false;
