@@ -83,6 +83,20 @@ class ReplayReaderTest {
   }
 
   @Test
+  void emitsASliceInAPollAndStopsWhereRecordsAreNotDue() throws Exception {
+    ReplayReader reader = reader("10k:10ms", "a");
+    assign(reader, ReplaySplit.untouched(0, 1));
+    time.nowMs = DUE_START_MS + 1;
+
+    assertThat(reader.pollNext(output)).isEqualTo(InputStatus.MORE_AVAILABLE);
+    assertThat(recordsIn.getCount()).isEqualTo(ReplayReader.SLICE);
+    assertThat(reader.snapshotState(1)).containsExactly(new ReplaySplit(0, 1, ReplayReader.SLICE));
+    reader.pollNext(output);
+    assertThat(output.records).hasSize(20).endsWith("a@50001");
+    assertThat(recordsIn.getCount()).isEqualTo(20);
+  }
+
+  @Test
   void doesNotWaitWhenUnpaced() throws Exception {
     ReplayReader reader = reader(false, "1:1000s", "a");
     assign(reader, ReplaySplit.untouched(0, 1));

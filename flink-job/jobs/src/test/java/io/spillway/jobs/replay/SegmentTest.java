@@ -46,6 +46,19 @@ class SegmentTest {
             .as("record %d of %s", record, parts)
             .isEqualTo(expected.get(record));
       }
+      for (Segment segment : profile.segments()) {
+        int stride = 1 + random.nextInt(3);
+        long from = segment.firstRecord() + random.nextInt(2);
+        if (from < segment.endRecord()) {
+          Segment.Offsets walk = segment.offsets(from, stride);
+          for (long record = from; record < segment.endRecord(); record += stride) {
+            assertThat(walk.ms())
+                .as("record %d of %s", record, parts)
+                .isEqualTo(segment.offsetMs(record));
+            walk.advance();
+          }
+        }
+      }
     }
   }
 
@@ -53,6 +66,9 @@ class SegmentTest {
   void offsetsStayExactWhereALongWouldOverflow() throws Exception {
     Profile profile = ProfileParser.parse("1:1m,1M:50000000m");
     long record = profile.records() - 1;
+    Segment.Offsets walk = profile.segmentOf(record).offsets(record - 3, 3);
+    walk.advance();
+    assertThat(walk.ms()).isEqualTo(profile.segmentOf(record).offsetMs(record));
     BigInteger records = BigInteger.valueOf(record - 59);
 
     assertThat(profile.segmentOf(record).offsetMs(record))
