@@ -23,7 +23,8 @@ pub(crate) struct Subtask {
     attempt: AttemptId,
     sequence: u64,
     pub(crate) parallelism: u32,
-    /// When the attempt was first heard of.
+    /// When the attempt's first record was heard of; until then, when it was last heard of. A lane warms up
+    /// by working, not by waiting.
     pub(crate) since: Moment,
     /// When the last counted report came, on the controller's clock.
     pub(crate) heard_at: Moment,
@@ -109,6 +110,9 @@ impl Subtask {
             || (self.samples.len() > 2 && sample.at.saturating_sub(self.samples[1].at) > HISTORY)
         {
             self.samples.pop_front();
+        }
+        if last.received == 0 {
+            self.since = now;
         }
         self.sequence = reading.sequence;
         self.parallelism = reading.parallelism;
