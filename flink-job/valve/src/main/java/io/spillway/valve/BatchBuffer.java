@@ -81,8 +81,17 @@ final class BatchBuffer {
 
   /** The records so far as a message. The buffer stays as it is. */
   byte[] encode(String id) {
-    int columns = records.size() + offsets.size() + lengths.size();
-    Bytes message = new Bytes(columns + ENVELOPE);
+    // Its exact length, since a message of megabytes should be copied once only.
+    int length =
+        Bytes.stringFieldLength(id)
+            + Bytes.stringFieldLength(job)
+            + Bytes.stringFieldLength(workload)
+            + Bytes.varintFieldLength(windowSizeMs)
+            + Bytes.varintFieldLength(Bytes.zigzag(baseTimeMs))
+            + Bytes.fieldLength(offsets.size())
+            + Bytes.fieldLength(lengths.size())
+            + Bytes.fieldLength(records.size());
+    Bytes message = new Bytes(length);
     message.stringField(1, id);
     message.stringField(2, job);
     message.stringField(3, workload);

@@ -19,6 +19,21 @@ final class Bytes implements RecordCodec.ByteSink {
     return (70 - Long.numberOfLeadingZeros(value | 1)) / 7;
   }
 
+  /** Length of {@link #stringField} of ASCII text, for a field number below 16. */
+  static int stringFieldLength(String ascii) {
+    return fieldLength(ascii.length());
+  }
+
+  /** Length of {@link #varintField}, for a field number below 16. */
+  static int varintFieldLength(long value) {
+    return value == 0 ? 0 : 1 + varintLength(value);
+  }
+
+  /** Length of a field of so many bytes, for a field number below 16. */
+  static int fieldLength(int bytes) {
+    return 1 + varintLength(bytes) + bytes;
+  }
+
   /** Maps small negative numbers to small varints, as protobuf's sint64. */
   static long zigzag(long value) {
     return (value << 1) ^ (value >> 63);
@@ -45,7 +60,8 @@ final class Bytes implements RecordCodec.ByteSink {
   }
 
   void varint(long value) {
-    reserve(10);
+    // Less than 10 bytes are left only near the end: then no more room than is needed.
+    reserve(array.length - size >= 10 ? 10 : varintLength(value));
     byte[] to = array;
     int at = size;
     long rest = value;
