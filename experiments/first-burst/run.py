@@ -27,7 +27,7 @@ import saturation  # noqa: E402
 RESULTS = HERE / "results"
 OUT = ROOT / "target" / "experiments" / "first-burst"
 # So quiet before the spike that nothing can be learnt about what the local lane can take.
-UNKNOWN_PROFILE = "500:4s,800k:10s,500:6s"
+UNKNOWN_PROFILE = "500:4s,720k:10s,500:6s"
 REAL_PROFILE = "20k:4s,300k:8s,20k:4s"
 
 

@@ -54,6 +54,12 @@ impl Capacity {
         self.estimate.map(|estimate| estimate.rate)
     }
 
+    /// Whether the lane has been seen saturated, rather than guessed at.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.estimate
+            .is_some_and(|estimate| estimate.basis == Basis::Measured)
+    }
+
     /// The rate that the lane recently took without congestion and without diverting.
     pub(crate) fn shown(&self, now: Moment) -> RecordsPerSecond {
         match self.shown {

@@ -23,8 +23,13 @@ pub(crate) const HARDLY: f64 = 0.01;
 /// pauses for some ten milliseconds; what finds no room meanwhile is diverted at any ordinary load.
 const TRICKLE: f64 = 0.05;
 /// An armed valve is given at least this many times what the lane recently took without congestion, so
-/// that a capacity guessed too low cannot divert ordinary load.
+/// that a capacity estimated too low cannot divert ordinary load.
 const HEADROOM: f64 = 1.1;
+/// The same while the capacity is only guessed. At low load a guess is far too low, as it puts down to the
+/// records what the worker spends anyway (checkpoints, metrics, compiling). Being too generous costs
+/// little: the valve diverts what finds no room, and a spike of several times the load still empties its
+/// bucket within milliseconds.
+const GUESSED_HEADROOM: f64 = 2.0;
 /// After congestion the local rate is left alone for so long before it is raised. Raising it at once
 /// would congest the lane every second or so.
 const PAUSE_AFTER_CONGESTION: Duration = Duration::from_secs(5);
@@ -131,8 +136,13 @@ impl Phase {
         match self {
             Self::Unknown { .. } => None,
             Self::Armed { .. } => capacity.rate().map(|rate| {
+                let headroom = if capacity.is_measured() {
+                    HEADROOM
+                } else {
+                    GUESSED_HEADROOM
+                };
                 rate.times(policy.engage_utilization)
-                    .max(capacity.shown(now).times(HEADROOM))
+                    .max(capacity.shown(now).times(headroom))
             }),
             Self::Burst { beside, .. } => Some(beside.times(policy.target_utilization)),
         }

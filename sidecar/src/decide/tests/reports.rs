@@ -212,9 +212,10 @@ fn a_skewed_demand_gets_a_skewed_local_rate() {
         }
         (state, _) = decide(&policy, state, &Observation::Lane(load), at(tick * 100));
     }
-    // 100 k/s at 50 %: 200 k/s, of which 90 %; everyone his demand and half of the other 80 k/s.
-    assert!((rates[0] - 130_000.0).abs() < 1_000.0, "{rates:?}");
-    assert!((rates[1] - 50_000.0).abs() < 1_000.0, "{rates:?}");
+    // 100 k/s, which is half of a guessed capacity: twice as much; everyone his demand and half of the
+    // other 100 k/s.
+    assert!((rates[0] - 140_000.0).abs() < 1_000.0, "{rates:?}");
+    assert!((rates[1] - 60_000.0).abs() < 1_000.0, "{rates:?}");
 }
 
 #[test]

@@ -19,14 +19,15 @@ import org.apache.flink.streaming.runtime.tasks.StreamTask;
 /**
  * The local lane's result partitions.
  *
- * <p>Congested means: half of the buffers that are not each subpartition's own are in use, or half
- * of what one subpartition may have is queued for it (by default 10 buffers, then the pool counts
- * as unavailable).
+ * <p>Congested means: three quarters of the buffers that are not each subpartition's own are in
+ * use, or of what one subpartition may have queued for it (by default 10 buffers, then the pool
+ * counts as unavailable). What is left is room for hundreds of records, and the output is looked at
+ * every few; less would take the moment in which a window fires for congestion.
  */
 final class BufferedOutput implements LocalOutput {
 
-  /** Half of the default of {@code taskmanager.network.memory.max-buffers-per-channel}. */
-  private static final int QUEUED_PER_SUBPARTITION = 5;
+  /** Of the default of {@code taskmanager.network.memory.max-buffers-per-channel}, 10. */
+  private static final int QUEUED_PER_SUBPARTITION = 7;
 
   private final ResultPartition[] partitions;
 
@@ -105,7 +106,7 @@ final class BufferedOutput implements LocalOutput {
     // Each subpartition keeps one buffer that is being filled; the rest are shared.
     int shared = Math.max(1, pool.getNumBuffers() - subpartitions);
     int used = pool.bestEffortGetNumOfUsedBuffers() - subpartitions;
-    if (2 * used > shared) {
+    if (4 * used > 3 * shared) {
       return true;
     }
     if (subpartitions > 1) {
