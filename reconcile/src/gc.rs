@@ -55,6 +55,8 @@ impl Collect<'_> {
     ///   the newest committed file of the ledger: a checkpoint that was completed a grace period
     ///   after the partial was written held every receipt of that time, and its files and all
     ///   before are committed. Only of a job that has ended is age measured against `now`.
+    /// - While books and receipts tell of different numbers of diverted records, files of the ledger are
+    ///   yet to be committed, which may name any partial: nothing is removed.
     /// - A ledger that cannot be read to its end, or is empty, removes nothing.
     pub fn run(
         &self,
@@ -76,7 +78,10 @@ impl Collect<'_> {
             ..
         } = self.budget;
         let ledger = books::read(self.store, readers, block_bytes, |_, _| Ok(()))?;
-        let reference = if ledger.progress.has_ended() {
+        let reference = if !ledger.is_settled() {
+            // Nothing is old enough.
+            SystemTime::UNIX_EPOCH
+        } else if ledger.progress.has_ended() {
             self.now
         } else {
             newest.min(self.now)

@@ -77,6 +77,10 @@ pub struct Ledger {
     pub receipts: u64,
     /// Number of receipt lines beyond the first of their batch.
     pub repeated_receipts: u64,
+    /// Records in batches with a receipt.
+    receipted_records: u64,
+    /// Records that the books call diverted.
+    diverted_records: u64,
 }
 
 impl Ledger {
@@ -98,6 +102,7 @@ impl Ledger {
         let first = self.receipted.entry(attempt).or_default().insert(sequence);
         if first {
             self.receipts += 1;
+            self.receipted_records = self.receipted_records.saturating_add(receipt.records);
         } else {
             self.repeated_receipts += 1;
             for count in &receipt.windows {
@@ -127,9 +132,16 @@ impl Ledger {
                 window.repeated_books += 1;
             } else {
                 window.add_books(counts);
+                self.diverted_records = self.diverted_records.saturating_add(counts.diverted);
             }
         }
         Ok(())
+    }
+
+    /// Whether books and receipts tell of the same number of diverted records. If not, some of the
+    /// ledger is yet to be committed.
+    pub fn is_settled(&self) -> bool {
+        self.receipted_records == self.diverted_records
     }
 
     fn check_common(&mut self, job: &JobName, size: WindowSize) -> Result<(), Stranger> {

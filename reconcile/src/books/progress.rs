@@ -72,6 +72,10 @@ impl Progress {
     pub fn add(&mut self, books: &Books) {
         let valve = self.valves.entry(books.valve.clone()).or_default();
         let Some(checkpoint) = books.checkpoint else {
+            if !books.is_final {
+                // The last books before a stop with savepoint: the job goes on from there.
+                return;
+            }
             let attempts = valve
                 .ended
                 .entry((books.parallelism, books.subtask))

@@ -180,3 +180,14 @@ fn every_valve_of_the_job_counts_until_it_is_taken_out() {
     lines.extend((3..20).map(|checkpoint| books(1, 0, 1, Some(checkpoint), Some(10_000))));
     assert_eq!(watermark(lines), Some(10_000));
 }
+
+#[test]
+fn a_stop_with_savepoint_is_no_end() {
+    let mut stop = books(1, 0, 1, None, None);
+    stop.is_final = false;
+    let mut progress = Progress::default();
+    progress.add(&stop);
+    assert!(!progress.has_ended() && !progress.has_passed(1000));
+    progress.add(&books(2, 0, 1, Some(1), Some(499)));
+    assert!(!progress.has_ended() && !progress.has_passed(1000));
+}

@@ -123,3 +123,13 @@ fn while_the_job_can_come_back_only_its_own_commits_make_an_orphan_old() {
     set_time(&ledger, now() - 8 * HOUR);
     assert_eq!(collect(&job, false).unwrap().1, [orphan.batch]);
 }
+
+#[test]
+fn nothing_goes_while_a_receipt_is_yet_to_be_committed() {
+    let (job, _) = finished();
+    let diverted = books(Some((1, 999)), &[counts(0, 1, 0, 1)]);
+    job.put_ledger("part-1", &[diverted.to_line()]);
+    let (collected, removed) = collect(&job, false).unwrap();
+    assert!(removed.is_empty());
+    assert_eq!((collected.removed, collected.spared), (0, 2));
+}

@@ -84,6 +84,9 @@ impl Refusal {
     }
 }
 
+/// What a batch waits for while it is being invoked.
+const NO_ANSWER: &str = "no answer yet";
+
 /// The cloud lane.
 pub struct Divert {
     invoker: Arc<dyn Invoker>,
@@ -205,7 +208,13 @@ impl Slot {
         let started = Instant::now();
         let mut last = String::from("waiting for an invocation");
         let settled = tokio::time::timeout(deadline, self.settle(batch, body, &mut last)).await;
-        let result = settled.unwrap_or(Err(Refusal::Deadline(deadline, last)));
+        let result = settled.unwrap_or_else(|_| {
+            if last == NO_ANSWER {
+                // A cloud that says nothing is as good as none.
+                self.note_failure(NO_ANSWER, false);
+            }
+            Err(Refusal::Deadline(deadline, last))
+        });
         match result {
             Ok(answer) => {
                 tally.settled(started.elapsed(), answer.receipt.records, &answer.timing);
@@ -234,7 +243,7 @@ impl Slot {
             // a copy of every payload would cost each batch some megabytes.
             let payload = encode(body.clone()).await?;
             divert.tally.bytes_out.inc_by(payload.len() as u64);
-            "no answer yet".clone_into(last);
+            NO_ANSWER.clone_into(last);
             let error = match self.attempt(batch, payload).await {
                 Ok(answer) => {
                     divert.breaker().succeeded();

@@ -150,6 +150,18 @@ async fn a_sender_has_its_answer_by_the_deadline_and_the_place_is_free_again() {
 }
 
 #[tokio::test]
+async fn a_cloud_that_never_answers_is_shut() {
+    let function = FakeFunction::new(std::iter::repeat_n(Reply::Hold, 5));
+    let divert = lane(&function, 1, 0);
+    for _ in 0..5 {
+        let refusal = send(&divert, ID, Duration::from_millis(10)).await;
+        assert_eq!(refusal.unwrap_err().slug(), "deadline-exceeded");
+    }
+    let refusal = send(&divert, ID, LONG).await.unwrap_err();
+    assert_eq!(refusal.slug(), "cloud-lane-shut");
+}
+
+#[tokio::test]
 async fn beyond_concurrency_and_queue_batches_are_turned_away_at_once() {
     let function = FakeFunction::new([Reply::Hold, Reply::Hold]);
     let divert = lane(&function, 1, 1);

@@ -20,6 +20,8 @@ final class CloudLane {
 
   private static final Logger LOG = LoggerFactory.getLogger(CloudLane.class);
 
+  private static final Duration LEAST_TIME = Duration.ofMillis(1);
+
   /** What becomes of batches. */
   interface Events {
 
@@ -176,7 +178,12 @@ final class CloudLane {
   }
 
   private void send(SealedBatch batch) {
+    // A machine that was suspended may find the deadline past; a time-out of nothing is no
+    // time-out.
     Duration left = timeLeft(batch);
+    if (left.compareTo(LEAST_TIME) < 0) {
+      left = LEAST_TIME;
+    }
     if (++batch.sends > 1) {
       counters.add(Count.RETRIES, 1);
     }
