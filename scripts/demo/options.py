@@ -14,7 +14,7 @@ from .errors import EX_DATAERR, EX_NOINPUT, EX_USAGE, DemoError
 from .phases import Phases
 
 ROOT = Path(__file__).parents[2]
-DEFAULT_PROFILE = "30k:12s,720k:20s,30k:8s"
+DEFAULT_PROFILE = "30k:12s,740k:20s,30k:8s"
 
 
 @dataclass(frozen=True)
