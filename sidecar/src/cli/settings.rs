@@ -1,0 +1,52 @@
+//! The configuration of the sidecar as arguments of a command: `--config FILE` and a flag for each key.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Command};
+
+use crate::config::{Config, Override, keys, load};
+use crate::failure::Failure;
+
+/// Adds the arguments to `command`.
+pub(super) fn add(command: Command) -> Command {
+    let file = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .env("SPILLWAY_CONFIG")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("Configuration file (TOML)");
+    let keys = keys::KEYS
+        .iter()
+        .filter(|key| key.path != "token")
+        .map(|key| {
+            Arg::new(key.path)
+                .long(key.flag)
+                .value_name("VALUE")
+                .help(format!("{} (also {})", key.help, key.variable()))
+                .help_heading("Configuration, over file and environment")
+        });
+    command.arg(file).args(keys)
+}
+
+/// The configuration that the arguments, the environment and the file make up.
+pub(super) fn configuration(matches: &ArgMatches) -> Result<Config, Failure> {
+    let flags = keys::KEYS
+        .iter()
+        .filter(|key| key.path != "token")
+        .filter_map(|key| {
+            let value = matches.get_one::<String>(key.path)?.clone();
+            Some(Override {
+                key,
+                value,
+                origin: format!("--{}", key.flag),
+            })
+        })
+        .collect();
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    load(
+        matches.get_one::<PathBuf>("config").map(PathBuf::as_path),
+        environment,
+        flags,
+    )
+}
