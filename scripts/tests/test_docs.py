@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 class DocsTest(unittest.TestCase):
     def test_every_key_of_the_sidecar_is_described(self):
         source = (ROOT / "sidecar/src/config/keys.rs").read_text(encoding="utf-8")
-        keys = re.findall(r'^\s*(?:text|integer|number)\(\s*"([^"]+)"', source, re.MULTILINE)
+        keys = re.findall(r'^\s*(?:text|integer|number|boolean)\(\s*"([^"]+)"', source, re.MULTILINE)
         self.assertGreater(len(keys), 10)
         self.assertEqual(keys, re.findall(r"^\| `([^`]+)` \|.*`SPILLWAY_", self.page("sidecar.md"), re.MULTILINE))
 

@@ -147,7 +147,7 @@ async fn watch_job(app: Arc<App>, mut sensor: Box<dyn Sensor>, job: String, inte
         let name = sighting.job.name.clone().unwrap_or_else(|| job.clone());
         *app.job.lock().unwrap_or_else(PoisonError::into_inner) = sighting.job;
         if let Some(load) = sighting.lane {
-            app.valves.look(&name, load, app.when());
+            app.valves.look(&name, &load, app.when());
         }
     }
 }

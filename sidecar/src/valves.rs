@@ -150,7 +150,7 @@ impl Valves {
 
     /// Takes in what the sensor saw of the job's lane. The sensor watches one job, so this is for the
     /// valves of that job; if no valve goes by its name, and there is only one job, it is that one.
-    pub fn look(&self, job: &str, load: LaneLoad, when: When) {
+    pub fn look(&self, job: &str, load: &LaneLoad, when: When) {
         let mut inner = self.lock();
         let Inner { valves, modes } = &mut *inner;
         let named = valves.keys().any(|(name, _)| name.as_str() == job);
@@ -161,7 +161,7 @@ impl Valves {
             if name.as_str() == job || (!named && only) {
                 valve.step(
                     &self.policy,
-                    &Observation::Lane(load),
+                    &Observation::Lane(load.clone()),
                     (name, valve_name),
                     when,
                     modes,
@@ -240,6 +240,7 @@ impl From<&Report> for Reading {
                 .diverted
                 .saturating_add(report.bounced)
                 .saturating_add(report.unsettled),
+            in_flight_batches: report.in_flight_batches,
             unavailable_ms: report.local_unavailable_ms,
         }
     }

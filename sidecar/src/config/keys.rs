@@ -12,6 +12,8 @@ pub enum Kind {
     Integer,
     /// A number.
     Number,
+    /// `true` or `false`.
+    Boolean,
 }
 
 /// One key.
@@ -56,6 +58,15 @@ const fn number(path: &'static str, flag: &'static str, help: &'static str) -> K
     Key {
         path,
         kind: Kind::Number,
+        flag,
+        help,
+    }
+}
+
+const fn boolean(path: &'static str, flag: &'static str, help: &'static str) -> Key {
+    Key {
+        path,
+        kind: Kind::Boolean,
         flag,
         help,
     }
@@ -154,6 +165,11 @@ pub const KEYS: &[Key] = &[
         "policy-mode",
         "auto, local (divert nothing) or burst (divert everything) [auto]",
     ),
+    boolean(
+        "policy.armed",
+        "policy-armed",
+        "Whether a known lane's excess is diverted before a spike is recognised [true]",
+    ),
     number(
         "policy.target_utilization",
         "policy-target-utilization",
@@ -164,15 +180,35 @@ pub const KEYS: &[Key] = &[
         "policy-engage-utilization",
         "Share of the capacity above which is diverted [0.9]",
     ),
+    text(
+        "policy.engage_hold",
+        "policy-engage-hold",
+        "How long arrival must be high to be taken for a spike [200ms]",
+    ),
+    number(
+        "policy.engage_back_pressure",
+        "policy-engage-back-pressure",
+        "Congested share of time that means saturation [0.5]",
+    ),
+    text(
+        "policy.engage_back_pressure_hold",
+        "policy-engage-back-pressure-hold",
+        "How long congestion must last to mean saturation [200ms]",
+    ),
+    text(
+        "policy.engage_lag",
+        "policy-engage-lag",
+        "Backlog above which is diverted, as local processing time [5s]",
+    ),
+    text(
+        "policy.engage_lag_hold",
+        "policy-engage-lag-hold",
+        "How long the backlog must be that long [1s]",
+    ),
     number(
         "policy.release_utilization",
         "policy-release-utilization",
         "Share of the capacity below which a spike is over [0.6]",
-    ),
-    text(
-        "policy.engage_hold",
-        "policy-engage-hold",
-        "How long a spike must last to be taken for one [200ms]",
     ),
     text(
         "policy.release_hold",
@@ -180,9 +216,44 @@ pub const KEYS: &[Key] = &[
         "How long arrival must be low to end a spike [1s]",
     ),
     number(
-        "policy.back_pressure_threshold",
-        "policy-back-pressure-threshold",
-        "Congested share of time that means saturation [0.5]",
+        "policy.release_back_pressure",
+        "policy-release-back-pressure",
+        "Congested share of time below which a spike can end [0.25]",
+    ),
+    text(
+        "policy.release_back_pressure_hold",
+        "policy-release-back-pressure-hold",
+        "How long congestion must be that low [200ms]",
+    ),
+    text(
+        "policy.release_lag",
+        "policy-release-lag",
+        "Backlog below which a spike can end, as local processing time [1s]",
+    ),
+    text(
+        "policy.release_lag_hold",
+        "policy-release-lag-hold",
+        "How long the backlog must be that short [200ms]",
+    ),
+    text(
+        "policy.drain_time",
+        "policy-drain-time",
+        "Time in which a backlog is to be worked off [1m]",
+    ),
+    integer(
+        "policy.max_concurrency",
+        "policy-max-concurrency",
+        "Most batches in the cloud at once [none]",
+    ),
+    number(
+        "policy.max_usd_per_hour",
+        "policy-max-usd-per-hour",
+        "Most that the cloud lane may cost in 60 minutes, in USD [none]",
+    ),
+    number(
+        "policy.max_diverted_share",
+        "policy-max-diverted-share",
+        "Largest share of the records that may be diverted [1]",
     ),
     text(
         "policy.lease",

@@ -142,6 +142,7 @@ fn set(table: &mut Table, item: &Override) -> Result<(), Failure> {
         Kind::Text => Value::String(item.value.clone()),
         Kind::Integer => Value::Integer(item.value.parse().map_err(|_| wrong("a whole number"))?),
         Kind::Number => Value::Float(item.value.parse().map_err(|_| wrong("a number"))?),
+        Kind::Boolean => Value::Boolean(item.value.parse().map_err(|_| wrong("true or false"))?),
     };
     let (section, name) = item.key.path.split_once('.').unwrap_or(("", item.key.path));
     let place = if section.is_empty() {

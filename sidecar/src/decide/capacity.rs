@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::decision::CapacityEstimate;
 use super::moment::Moment;
 use super::policy::Policy;
 use super::units::{RecordsPerSecond, Share};
@@ -20,6 +21,10 @@ const GUESSES: usize = 5;
 const GUESS_SPREAD: f64 = 0.5;
 /// A measured capacity is moved by guesses this many times more slowly than a guessed one.
 const MEASURED_WEIGHT: f64 = 10.0;
+/// A measured capacity is taken to be right within this share: what saturated lanes have shown scatters so.
+const MEASURED_ERROR: f64 = 0.1;
+/// The same for a guessed one, downwards; upwards it may be off by as many times more.
+const GUESSED_ERROR: f64 = 0.5;
 /// For so long an uncongested rate counts as shown.
 const SHOWN_FOR: Duration = Duration::from_secs(30);
 
@@ -52,6 +57,23 @@ impl Capacity {
     /// The capacity, if it is known.
     pub(crate) fn rate(&self) -> Option<RecordsPerSecond> {
         self.estimate.map(|estimate| estimate.rate)
+    }
+
+    /// The capacity with its bounds.
+    pub(crate) fn estimate(&self, _now: Moment) -> Option<CapacityEstimate> {
+        let estimate = self.estimate?;
+        let measured = estimate.basis == Basis::Measured;
+        let error = if measured {
+            MEASURED_ERROR
+        } else {
+            GUESSED_ERROR
+        };
+        Some(CapacityEstimate {
+            rate: estimate.rate,
+            low: estimate.rate.times(1.0 - error),
+            high: estimate.rate.times(1.0 / (1.0 - error)),
+            measured,
+        })
     }
 
     /// Whether the lane has been seen saturated, rather than guessed at.

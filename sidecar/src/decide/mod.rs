@@ -10,6 +10,7 @@
 
 mod allocate;
 mod capacity;
+mod decision;
 mod moment;
 mod observation;
 mod phase;
@@ -25,10 +26,11 @@ use std::time::Duration;
 
 use spillway_core::directive::{Directive, Mode};
 
+pub use decision::{Budget, CapacityEstimate, Decision};
 pub use moment::Moment;
 pub use observation::{CloudLane, LaneLoad, Observation, Reading};
 pub use policy::{Policy, PolicyMode};
-pub use units::{RecordsPerSecond, Share};
+pub use units::{NotAQuantity, RecordsPerSecond, Share, Usd};
 
 use capacity::Capacity;
 use phase::{Phase, Sight};
@@ -45,6 +47,8 @@ const CALM: f64 = 0.1;
 const WARM_UP: Duration = Duration::from_secs(5);
 /// A sensor's observation says nothing about now when it is older than this.
 const LANE_STALE: Duration = Duration::from_secs(2);
+/// A longer lag is told as this: a day.
+const MAX_LAG_S: f64 = 86_400.0;
 /// No more subtasks than this are kept apart; reports of further ones are answered with `local`.
 pub const MAX_SUBTASKS: usize = 4096;
 
@@ -60,6 +64,8 @@ pub struct State {
     /// Whether an attempt is so young that its lane is not yet as quick as it will be.
     warming: bool,
     cloud: CloudLane,
+    /// All that the cloud lane has cost so far.
+    spent: Usd,
     mode: Mode,
     reason: String,
 }
@@ -76,26 +82,11 @@ impl Default for State {
             cloud: CloudLane::Closed {
                 reason: "the cloud lane has not been looked at yet".into(),
             },
+            spent: Usd::ZERO,
             mode: Mode::Local,
             reason: "nothing has been observed yet".into(),
         }
     }
-}
-
-/// What came of one observation.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Decision {
-    /// What the subtask that reported is to do; `None` if the observation was no report.
-    pub directive: Option<Directive>,
-    /// What the whole valve is about.
-    pub mode: Mode,
-    /// Why, in one sentence.
-    pub reason: String,
-    /// Whether the mode is another than before.
-    pub mode_changed: bool,
-    /// Whether the observation was taken into account; false for a report that is not newer than the
-    /// last one.
-    pub counted: bool,
 }
 
 /// Takes in one observation and decides.
@@ -110,11 +101,15 @@ pub fn decide(
             (Some(*subtask), state.take(*subtask, reading, now))
         }
         Observation::Lane(load) => {
-            state.look(policy, *load, now);
+            state.look(policy, load.clone(), now);
             (None, true)
         }
         Observation::Cloud(cloud) => {
             state.cloud = cloud.clone();
+            (None, true)
+        }
+        Observation::Spent { usd } => {
+            state.spent = *usd;
             (None, true)
         }
     };
@@ -131,9 +126,17 @@ pub fn decide(
     let decision = Decision {
         directive: reporter.map(|subtask| state.directive(&plan, subtask, policy)),
         mode: plan.mode,
-        reason: plan.reason,
         mode_changed: plan.mode != before,
         counted,
+        local_rate: plan.local_rate,
+        divert: plan.divert,
+        credits: plan.credits,
+        arrival: state.arrival(),
+        capacity: state.capacity_estimate(now),
+        utilization: state.utilization(),
+        lag: state.lag(now),
+        bound_by: plan.bound_by,
+        reason: plan.reason,
     };
     (state, decision)
 }
@@ -145,6 +148,7 @@ struct Plan {
     local_rate: Option<RecordsPerSecond>,
     divert: bool,
     credits: u32,
+    bound_by: Option<Budget>,
     reason: String,
 }
 
@@ -152,6 +156,33 @@ impl State {
     /// The estimated capacity of the local lane.
     pub fn capacity(&self) -> Option<RecordsPerSecond> {
         self.capacity.rate()
+    }
+
+    /// The same, and how sure that is.
+    pub fn capacity_estimate(&self, now: Moment) -> Option<CapacityEstimate> {
+        self.capacity.estimate(now)
+    }
+
+    /// What arrives at all subtasks together.
+    pub fn arrival(&self) -> RecordsPerSecond {
+        self.total(SHORT, |flow| flow.received)
+    }
+
+    /// Arrival over capacity, if that is known.
+    pub fn utilization(&self) -> Option<f64> {
+        let capacity = self.capacity()?.get();
+        Some(self.arrival().get() / capacity.max(1.0))
+    }
+
+    /// How long the local lane alone would take for what waits at the source, if that is known.
+    pub fn lag(&self, now: Moment) -> Option<Duration> {
+        let (at, load) = self.lane.as_ref()?;
+        if now.since(*at) > LANE_STALE {
+            return None;
+        }
+        let pending = load.pending_records? as f64;
+        let seconds = pending / self.capacity()?.get().max(1.0);
+        Some(Duration::from_secs_f64(seconds.min(MAX_LAG_S)))
     }
 
     /// What the whole valve is about.
@@ -191,15 +222,15 @@ impl State {
     }
 
     fn look(&mut self, policy: &Policy, load: LaneLoad, now: Moment) {
-        self.lane = Some((now, load));
         let pressed = load
             .valve_back_pressured
-            .is_some_and(|share| share.get() >= policy.back_pressure_threshold);
+            .is_some_and(|share| share.get() >= policy.engage_back_pressure);
         self.back_pressured_since = match self.back_pressured_since {
             Some(since) if pressed => Some(since),
             // The share is an average over the window just past, so that is when it began.
             _ => pressed.then(|| Moment::at(now.elapsed().saturating_sub(load.window))),
         };
+        self.lane = Some((now, load));
     }
 
     /// Moves the estimate and the phase by what was just observed.
@@ -209,14 +240,14 @@ impl State {
         match observation {
             Observation::Lane(load) => self.guess(policy, load, &sight, now),
             Observation::Report { .. } => self.show(&sight, now),
-            Observation::Cloud(_) => {}
+            Observation::Cloud(_) | Observation::Spent { .. } => {}
         }
         self.phase = std::mem::take(&mut self.phase).next(policy, &sight, &mut self.capacity, now);
     }
 
     /// The whole valve's flow, as far as it is known.
     fn sight(&self, policy: &Policy, now: Moment) -> Sight {
-        let threshold = Share::new(policy.back_pressure_threshold);
+        let threshold = Share::new(policy.engage_back_pressure);
         let mut sight = Sight {
             arrival: self.total(SHORT, |flow| flow.received),
             kept: self.total(SHORT, |flow| flow.kept),
@@ -230,6 +261,7 @@ impl State {
                 .any(|subtask| now.since(subtask.since) < WARM_UP),
             worker_cpu: self
                 .lane
+                .as_ref()
                 .filter(|(at, _)| now.since(*at) <= LANE_STALE)
                 .and_then(|(_, load)| load.worker_cpu),
             ..Sight::default()
@@ -337,21 +369,27 @@ impl State {
             local_rate: None,
             divert: false,
             credits: 0,
+            bound_by: None,
             reason,
         };
-        let credits = match (&policy.mode, &self.cloud) {
+        let offered = match (&policy.mode, &self.cloud) {
             (PolicyMode::Local, _) => {
                 return local("policy.mode is local: everything stays in the local lane".into());
             }
             (_, CloudLane::Closed { reason }) => return local(reason.clone()),
             (_, CloudLane::Open { credits }) => *credits,
         };
+        let credits = policy
+            .max_concurrency
+            .map_or(offered, |most| most.min(offered));
+        let bound_by = (credits < offered).then_some(Budget::Concurrency);
         if policy.mode == PolicyMode::Burst {
             return Plan {
                 mode: Mode::Burst,
                 local_rate: Some(RecordsPerSecond::ZERO),
                 divert: true,
                 credits,
+                bound_by,
                 reason: "policy.mode is burst: everything is diverted".into(),
             };
         }
@@ -361,11 +399,15 @@ impl State {
             self.phase.local_rate(policy, &self.capacity, now),
         ) {
             (Phase::Unknown { .. }, _) | (_, None) => local(self.phase.reason().to_owned()),
+            (Phase::Armed { reason, .. }, _) if !policy.armed => {
+                local(format!("policy.armed is false: {reason}"))
+            }
             (Phase::Armed { reason, .. }, Some(rate)) => Plan {
                 mode: Mode::Armed,
                 local_rate: Some(rate.max(floor)),
                 divert: true,
                 credits,
+                bound_by,
                 reason: reason.clone(),
             },
             // A lane that warms up is given all it can take, which also warms it up soonest. The valve
@@ -375,6 +417,7 @@ impl State {
                 local_rate: None,
                 divert: true,
                 credits,
+                bound_by,
                 reason: reason.clone(),
             },
             (Phase::Burst { reason, .. }, Some(rate)) => {
@@ -385,6 +428,7 @@ impl State {
                     local_rate: Some(rate),
                     divert: true,
                     credits,
+                    bound_by,
                     reason: format!(
                         "{reason}; now {rate} stay local, {share:.2} of what the lane takes"
                     ),

@@ -2,9 +2,16 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A point in time, counted from an origin that the caller chose (the start of the process, the start of
 /// a trace). It never steps: wall clocks are for people and for event times, not for decisions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
+///
+/// Written down as nanoseconds, a whole number.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize,
+)]
+#[serde(into = "u64", from = "u64")]
 pub struct Moment(Duration);
 
 impl Moment {
@@ -27,5 +34,18 @@ impl Moment {
     /// Time since the origin.
     pub const fn elapsed(self) -> Duration {
         self.0
+    }
+}
+
+impl From<Moment> for u64 {
+    /// Nanoseconds since the origin; what is beyond 584 years is cut off.
+    fn from(moment: Moment) -> Self {
+        Self::try_from(moment.0.as_nanos()).unwrap_or(Self::MAX)
+    }
+}
+
+impl From<u64> for Moment {
+    fn from(nanos: u64) -> Self {
+        Self(Duration::from_nanos(nanos))
     }
 }

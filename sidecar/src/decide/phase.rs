@@ -358,7 +358,7 @@ impl Phase {
         if now >= quiet_since
             && sight.worker_cpu.is_none_or(|cpu| cpu.get() < ROOMY)
             && now.since(*changed_at) >= policy.probe_interval
-            && sight.unavailable.get() < 0.5 * policy.back_pressure_threshold
+            && sight.unavailable.get() < 0.5 * policy.engage_back_pressure
             && sight.kept >= given.times(0.8)
             && sight.diverted > sight.arrival.times(HARDLY)
         {

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A rate of records; always finite and never negative.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize, Deserialize)]
+#[serde(into = "f64", try_from = "f64")]
 pub struct RecordsPerSecond(f64);
 
 impl RecordsPerSecond {
@@ -80,7 +83,8 @@ impl fmt::Display for RecordsPerSecond {
 }
 
 /// A share of a whole; always in 0..=1.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize, Deserialize)]
+#[serde(into = "f64", try_from = "f64")]
 pub struct Share(f64);
 
 impl Share {
@@ -112,6 +116,83 @@ impl fmt::Display for Share {
     }
 }
 
+/// US dollars; always finite and never negative.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize, Deserialize)]
+#[serde(into = "f64", try_from = "f64")]
+pub struct Usd(f64);
+
+impl Usd {
+    /// Nothing.
+    pub const ZERO: Self = Self(0.0);
+    /// More than there is; keeps sums finite.
+    const MAX: f64 = 1e15;
+
+    /// The amount `value`; NaN and negative values become 0, huge ones are capped.
+    pub fn new(value: f64) -> Self {
+        // As above: not `clamp`, because of NaN.
+        #[expect(clippy::manual_clamp)]
+        Self(value.max(0.0).min(Self::MAX))
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Usd {
+    /// For people: `$1.50`, and small amounts with three significant digits: `$0.00123`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 >= 0.1 || self.0 == 0.0 {
+            return write!(f, "${:.2}", self.0);
+        }
+        // Between -15 and -1 for what is not rounded to zero below.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let digits = (2.0 - self.0.log10().floor()).min(12.0) as usize;
+        write!(f, "${:.digits$}", self.0)
+    }
+}
+
+/// A number that is written down, but not what it stands for.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("{value} is no {what}: give {expected}")]
+pub struct NotAQuantity {
+    value: f64,
+    what: &'static str,
+    expected: &'static str,
+}
+
+macro_rules! written_as_a_number {
+    ($($quantity:ty, $what:literal, $expected:literal;)*) => {$(
+        impl From<$quantity> for f64 {
+            fn from(quantity: $quantity) -> Self {
+                quantity.0
+            }
+        }
+
+        impl TryFrom<f64> for $quantity {
+            type Error = NotAQuantity;
+
+            fn try_from(value: f64) -> Result<Self, NotAQuantity> {
+                let quantity = Self::new(value);
+                // Exactly: what `new` bends is no quantity. NaN is unequal to everything.
+                #[expect(clippy::float_cmp)]
+                if quantity.0 == value {
+                    Ok(quantity)
+                } else {
+                    Err(NotAQuantity { value, what: $what, expected: $expected })
+                }
+            }
+        }
+    )*};
+}
+
+written_as_a_number! {
+    RecordsPerSecond, "rate", "0 to 1e15 records per second";
+    Share, "share", "0 to 1";
+    Usd, "amount", "0 to 1e15 dollars";
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +214,35 @@ mod tests {
         assert_eq!(Share::new(f64::NAN), Share::ZERO);
         assert_eq!(Share::new(-0.5), Share::ZERO);
         assert_eq!(Share::new(7.0), Share::new(1.0));
+    }
+
+    #[test]
+    fn what_is_no_quantity_is_refused_rather_than_bent() {
+        for value in ["-1", "1e300", "null"] {
+            assert!(
+                serde_json::from_str::<RecordsPerSecond>(value).is_err(),
+                "{value}"
+            );
+            assert!(serde_json::from_str::<Share>(value).is_err(), "{value}");
+            assert!(serde_json::from_str::<Usd>(value).is_err(), "{value}");
+        }
+        assert_eq!(
+            serde_json::from_str::<Share>("0.25").unwrap(),
+            Share::new(0.25)
+        );
+    }
+
+    #[test]
+    fn an_amount_of_money_keeps_three_digits_however_small_it_is() {
+        let cases = [
+            (0.0, "$0.00"),
+            (12.0, "$12.00"),
+            (0.00123, "$0.00123"),
+            (1.5e-7, "$0.000000150"),
+        ];
+        for (usd, text) in cases {
+            assert_eq!(Usd::new(usd).to_string(), text);
+        }
     }
 
     #[test]

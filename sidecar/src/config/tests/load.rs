@@ -210,6 +210,7 @@ fn every_key_is_known_to_the_configuration_and_its_names_are_distinct() {
         ("lambda.memory_mb", _) => "128",
         (_, Kind::Integer) => "7",
         (_, Kind::Number) => "0.5",
+        (_, Kind::Boolean) => "false",
     };
     for key in KEYS {
         let item = Override {

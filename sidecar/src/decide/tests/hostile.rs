@@ -33,7 +33,7 @@ prop_compose! {
     ) -> Observation {
         let attempt = format!("{attempt:016x}").parse().unwrap();
         let reading =
-            Reading { attempt, sequence, parallelism, time_ms, received, to_local, to_cloud, unavailable_ms };
+            Reading { attempt, sequence, parallelism, time_ms, received, to_local, to_cloud, in_flight_batches: to_cloud, unavailable_ms };
         Observation::Report { subtask, reading }
     }
 }
@@ -46,6 +46,7 @@ fn observation() -> impl Strategy<Value = Observation> {
                 downstream_busy: busy,
                 worker_cpu: cpu,
                 window: Duration::from_millis(window),
+                ..LaneLoad::default()
             })
         });
     let cloud = prop_oneof![

@@ -175,6 +175,7 @@ impl Lane {
             received: whole(self.received),
             to_local: whole(self.kept),
             to_cloud: whole(self.diverted),
+            in_flight_batches: 0,
             unavailable_ms: self.unavailable_ms,
         };
         self.sequence += 1;
@@ -197,7 +198,7 @@ impl Lane {
             window: Duration::from_millis(self.now_ms - at),
             ..LaneLoad::default()
         };
-        self.tell(&Observation::Lane(load), seen);
+        self.tell(&Observation::Lane(load.clone()), seen);
     }
 
     pub(super) fn tell(&mut self, observation: &Observation, seen: &mut Seen) -> Decision {

@@ -15,6 +15,7 @@ fn reading(sequence: u64, time_ms: i64, received: u64) -> Reading {
         received,
         to_local: received,
         to_cloud: 0,
+        in_flight_batches: 0,
         unavailable_ms: 0,
     }
 }
@@ -162,7 +163,7 @@ fn the_engines_back_pressure_alone_engages_when_reports_show_no_congestion() {
         let received = reading(tick, i64::try_from(now_ms).unwrap(), tick * 15_000);
         (state, _) = report(state, 0, received, at(now_ms));
         if tick >= 60 {
-            let look = Observation::Lane(load);
+            let look = Observation::Lane(load.clone());
             let (next, decision) = decide(&policy, state, &look, at(now_ms + 10));
             (state, mode) = (next, decision.mode);
         }
@@ -182,7 +183,12 @@ fn a_rescaled_job_starts_without_a_capacity() {
     for tick in 0..20_u64 {
         let received = reading(tick, i64::try_from(tick * 100).unwrap(), tick * 10_000);
         (state, _) = report(state, 0, received, at(tick * 100));
-        (state, _) = decide(&policy, state, &Observation::Lane(load), at(tick * 100));
+        (state, _) = decide(
+            &policy,
+            state,
+            &Observation::Lane(load.clone()),
+            at(tick * 100),
+        );
     }
     assert!(state.capacity().is_some());
     let rescaled = Reading {
@@ -210,7 +216,12 @@ fn a_skewed_demand_gets_a_skewed_local_rate() {
             state = next;
             rates[subtask as usize] = decision.directive.unwrap().local_rate.unwrap_or(-1.0);
         }
-        (state, _) = decide(&policy, state, &Observation::Lane(load), at(tick * 100));
+        (state, _) = decide(
+            &policy,
+            state,
+            &Observation::Lane(load.clone()),
+            at(tick * 100),
+        );
     }
     // 100 k/s, which is half of a guessed capacity: twice as much; everyone his demand and half of the
     // other 100 k/s.

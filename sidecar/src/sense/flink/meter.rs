@@ -97,12 +97,19 @@ impl TaskMeter {
 pub(crate) struct CpuMeter {
     last: Option<(Moment, f64)>,
     share: Option<Share>,
+    news: Duration,
 }
 
 impl CpuMeter {
+    /// How long a time the share is an average over, if the last look has brought it; else zero.
+    pub(crate) fn news(&self) -> Duration {
+        self.news
+    }
+
     /// Takes in the processor time `nanos` of a worker that may use `cores` processors, and gives the
     /// share of them that it used; `None` as long as that cannot be told.
     pub(crate) fn read(&mut self, nanos: f64, cores: u32, now: Moment) -> Option<Share> {
+        self.news = Duration::ZERO;
         let Some((at, old)) = self.last else {
             self.last = Some((now, nanos));
             return None;
@@ -111,7 +118,7 @@ impl CpuMeter {
         if nanos < old || wall > GAP {
             *self = Self {
                 last: Some((now, nanos)),
-                share: None,
+                ..Self::default()
             };
             return None;
         }
@@ -121,6 +128,7 @@ impl CpuMeter {
             *self = Self {
                 last: Some((now, nanos)),
                 share: Some(Share::new(share)),
+                news: wall,
             };
         }
         self.share
@@ -221,8 +229,10 @@ mod tests {
         assert_eq!(meter.read(0.0, 2, at(0)), None);
         assert_eq!(meter.read(0.5e9, 2, at(500)), None);
         assert_eq!(meter.read(1.0e9, 2, at(1_000)), Some(Share::new(0.5)));
+        assert_eq!(meter.news(), Duration::from_secs(1));
         // Between windows the last one counts.
         assert_eq!(meter.read(1.3e9, 2, at(1_200)), Some(Share::new(0.5)));
+        assert_eq!(meter.news(), Duration::ZERO);
         // A new process.
         assert_eq!(meter.read(0.1e9, 2, at(1_400)), None);
     }

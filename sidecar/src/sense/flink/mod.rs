@@ -275,7 +275,7 @@ impl Found {
                 most.window = most.window.max(load.window);
             }
         }
-        let worker_cpu = self.workers(rest, now).await?;
+        let (worker_cpu, worker_cpu_window) = self.workers(rest, now).await?;
         if !std::mem::replace(&mut self.first_answer_thrown_away, true) {
             self.meters.clear();
             self.cpus.clear();
@@ -286,7 +286,9 @@ impl Found {
             valve_back_pressured: valve.map(|load| load.back_pressured),
             downstream_busy: downstream.map(|load| load.busy),
             worker_cpu,
+            worker_cpu_window,
             window: downstream.map_or(window, |load| window.max(load.window)),
+            ..LaneLoad::default()
         };
         // Without news about a task there is no news: a worker's share is an average that lasts.
         Ok((valve.is_some() || downstream.is_some() || topology.valve.is_none()).then_some(load))
@@ -326,13 +328,19 @@ impl Found {
             .read(&metrics, now))
     }
 
-    async fn workers(&mut self, rest: &Rest, now: Moment) -> Result<Option<Share>, RestError> {
+    /// The processor share of the busiest worker, and how long a time it is an average over if it is news.
+    async fn workers(
+        &mut self,
+        rest: &Rest,
+        now: Moment,
+    ) -> Result<(Option<Share>, Duration), RestError> {
         if self.workers.len() > MAX_WORKERS {
             let path = format!("/taskmanagers/metrics?get={CPU_LOAD}&agg=max");
             let loads: Vec<discover::Aggregate> = rest.get(&path).await?;
-            return Ok(loads.first().and_then(|load| load.max).map(Share::new));
+            let most = loads.first().and_then(|load| load.max).map(Share::new);
+            return Ok((most, Duration::ZERO));
         }
-        let mut most: Option<Share> = None;
+        let mut most: Option<(Share, Duration)> = None;
         for worker in self.workers.clone() {
             let path = format!("/taskmanagers/{}/metrics?get={CPU_TIME}", worker.id);
             let metrics: Vec<Metric> = match rest.get(&path).await {
@@ -345,10 +353,15 @@ impl Found {
                 continue;
             };
             let meter = self.cpus.entry(worker.id).or_default();
-            if let Some(share) = meter.read(nanos, worker.hardware.cpu_cores, now) {
-                most = Some(most.map_or(share, |most| most.max(share)));
+            if let Some(share) = meter.read(nanos, worker.hardware.cpu_cores, now)
+                && most.is_none_or(|(most, _)| share > most)
+            {
+                most = Some((share, meter.news()));
             }
         }
-        Ok(most)
+        Ok((
+            most.map(|(share, _)| share),
+            most.map_or(Duration::ZERO, |(_, window)| window),
+        ))
     }
 }
