@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::divert::{Divert, InvokeError, Invoker};
-use crate::sense::Sensor;
+use crate::sense::{Pace, Sensor};
 use crate::serve::{self, App, Readiness};
 
 /// When stopping, valves get this long to hear it: a few of their reports.
@@ -128,15 +128,20 @@ pub fn explain(error: &InvokeError) -> String {
     format!("{error}{advice}")
 }
 
-/// Looks at the job at a steady pace.
+/// Looks at the job: at a steady pace while decisions rest on it, seldom otherwise.
 async fn watch_job(app: Arc<App>, mut sensor: Box<dyn Sensor>, job: String, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pace = Pace::new(interval);
     let mut warned = Vec::new();
     loop {
         ticks.tick().await;
+        let now = app.when().now;
+        if !pace.due(now, app.valves.need_the_lane(now)) {
+            continue;
+        }
         let valve = app.valves.any_name();
-        let sighting = sensor.look(app.when().now, valve.as_ref()).await;
+        let sighting = sensor.look(now, valve.as_ref()).await;
         note(&app.readiness, "flink", sighting.blind);
         for warning in sighting.warnings {
             if !warned.contains(&warning) {

@@ -8,7 +8,7 @@ use spillway_core::directive::{Directive, Mode, Report};
 use spillway_core::ids::{JobName, ValveName};
 
 use crate::decide::{
-    CloudLane, Decision, LaneLoad, Moment, Observation, Policy, Reading, State, decide,
+    CloudLane, Decision, LaneLoad, Moment, Observation, Policy, PolicyMode, Reading, State, decide,
 };
 use crate::latency::Latencies;
 
@@ -170,6 +170,17 @@ impl Valves {
         }
     }
 
+    /// Whether a decision may rest on what the sensor sees: a valve is reporting, and the controller
+    /// decides rather than the user.
+    pub fn need_the_lane(&self, now: Moment) -> bool {
+        self.policy.mode == PolicyMode::Auto
+            && self
+                .lock()
+                .valves
+                .values()
+                .any(|valve| now.since(valve.heard_at) <= self.policy.lease)
+    }
+
     /// The name of a valve that has reported, for the sensor to look for.
     pub fn any_name(&self) -> Option<ValveName> {
         self.lock()
@@ -242,6 +253,57 @@ impl From<&Report> for Reading {
                 .saturating_add(report.unsettled),
             in_flight_batches: report.in_flight_batches,
             unavailable_ms: report.local_unavailable_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn when(ms: u64) -> When {
+        When {
+            now: Moment::at(Duration::from_millis(ms)),
+            wall_ms: 0,
+        }
+    }
+
+    fn report(valves: &Valves, ms: u64) {
+        let from = Reporter {
+            job: "wordcount".parse().unwrap(),
+            valve: "valve".parse().unwrap(),
+            subtask: 0,
+        };
+        let report = serde_json::from_str(
+            r#"{"attempt": "9f3a6c1e2b7d4f08", "sequence": 0, "parallelism": 1, "workload": "wordcount",
+                "window_size_ms": 1000, "time_ms": 0, "received": 0, "kept": 0, "diverted": 0, "bounced": 0,
+                "late": 0, "unsettled": 0, "in_flight_batches": 0, "settled_batches": 0,
+                "bounced_batches": 0, "retries": 0, "local_unavailable_ms": 0,
+                "watermark_ms": null, "first_diverted_ms": null, "last_diverted_ms": null}"#,
+        )
+        .unwrap();
+        let cloud = CloudLane::Open { credits: 8 };
+        assert!(valves.report(&from, report, cloud, when(ms)).is_some());
+    }
+
+    #[test]
+    fn the_lane_is_needed_while_a_valve_reports() {
+        let valves = Valves::new(Policy::default());
+        assert!(!valves.need_the_lane(when(0).now));
+        report(&valves, 0);
+        assert!(valves.need_the_lane(when(2_000).now));
+        assert!(!valves.need_the_lane(when(2_001).now));
+    }
+
+    #[test]
+    fn the_lane_is_not_needed_when_the_user_decides() {
+        for mode in [PolicyMode::Local, PolicyMode::Burst] {
+            let valves = Valves::new(Policy {
+                mode,
+                ..Policy::default()
+            });
+            report(&valves, 0);
+            assert!(!valves.need_the_lane(when(0).now), "{mode:?}");
         }
     }
 }

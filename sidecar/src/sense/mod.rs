@@ -4,6 +4,7 @@
 //! to look like a live job to the controller.
 
 pub mod flink;
+mod pace;
 
 use std::pin::Pin;
 
@@ -11,6 +12,7 @@ use serde::Serialize;
 use spillway_core::ids::ValveName;
 
 use crate::decide::{LaneLoad, Moment};
+pub(crate) use pace::Pace;
 
 /// Something that can look at the job.
 pub trait Sensor: Send + 'static {
