@@ -73,7 +73,7 @@ mod tests {
     fn an_interval_longer_than_the_relaxed_one_is_kept() {
         let mut pace = Pace::new(Duration::from_mins(1));
         let minutes: Vec<_> = (0..3u64)
-            .filter(|minute| pace.due(Moment::at(Duration::from_mins(minute)), false))
+            .filter(|minute| pace.due(Moment::at(Duration::from_mins(*minute)), false))
             .collect();
         assert_eq!(minutes, [0, 1, 2]);
     }
