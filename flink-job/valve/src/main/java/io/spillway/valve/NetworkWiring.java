@@ -50,6 +50,7 @@ final class NetworkWiring implements ValveWiring {
     private final LocalOutput output;
     @Nullable private final HttpClient client;
     @Nullable private final ExecutorService executor;
+    @Nullable private final ExecutorService reports;
     @Nullable private ControlThread control;
 
     NetworkConnections(ValveConfig config, ValveIdentity identity, LocalOutput output) {
@@ -58,10 +59,12 @@ final class NetworkWiring implements ValveWiring {
       this.output = output;
       if (config.sidecar() == null) {
         executor = null;
+        reports = null;
         client = null;
         return;
       }
       executor = Executors.newSingleThreadExecutor(threads("spillway-valve-http", identity));
+      reports = Executors.newSingleThreadExecutor(threads("spillway-valve-report", identity));
       // The client's own thread lives until the client is collected: it must not hold the job's
       // classes by its context class loader.
       Thread current = Thread.currentThread();
@@ -93,7 +96,7 @@ final class NetworkWiring implements ValveWiring {
             new Reporter(
                 config,
                 identity,
-                new HttpReportTransport(client, config, identity),
+                new HttpReportTransport(reports, HttpReportTransport.TIMEOUT, config, identity),
                 output,
                 counters,
                 ticks,
@@ -117,6 +120,9 @@ final class NetworkWiring implements ValveWiring {
       }
       if (executor != null) {
         executor.shutdownNow();
+      }
+      if (reports != null) {
+        reports.shutdownNow();
       }
     }
 

@@ -112,6 +112,12 @@ record ValveConfig(
     if (value == null) {
       return null;
     }
+    if (value.indexOf('@') >= 0) {
+      // The URL is logged and shown in Flink's web interface, so neither may it be told here.
+      throw new IllegalConfigurationException(
+          "The option '%s' holds a user or a password. Leave them out; a token goes into '%s'."
+              .formatted(ValveOptions.SIDECAR_URL.key(), ValveOptions.SIDECAR_TOKEN.key()));
+    }
     try {
       URI uri = new URI(value.endsWith("/") ? value.substring(0, value.length() - 1) : value);
       String scheme = uri.getScheme() == null ? "" : uri.getScheme().toLowerCase(Locale.ROOT);

@@ -63,6 +63,16 @@ class ValveConfigTest {
     assertThat(with("sidecar.token", "secret").toString()).doesNotContain("secret");
   }
 
+  @ParameterizedTest
+  @CsvSource({"http://user:secret@localhost:7077", "http://:secret@", "user:secret@ x"})
+  void aUrlWithAPasswordIsRefusedWithoutShowingIt(String url) {
+    assertThatThrownBy(() -> with("sidecar.url", url))
+        .isInstanceOf(IllegalConfigurationException.class)
+        .hasMessageContaining("sidecar.url")
+        .hasMessageContaining("sidecar.token")
+        .hasMessageNotContaining("secret");
+  }
+
   @Test
   void aMissingNameSaysWhichOptionToSet() {
     Configuration options = TestConfig.options();
