@@ -25,6 +25,7 @@ SUITES: dict[str, Callable[[Console], Tally]] = {
     "rust": _steps(code.RUST),
     "java": _steps(code.JAVA),
     "python": _steps(code.PYTHON),
+    "parity": _steps(code.PARITY),
     "e2e": e2e.run,
     "smoke": smoke.run,
 }

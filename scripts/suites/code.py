@@ -26,3 +26,6 @@ PYTHON = [
         {"PYTHONPATH": str(ROOT / "scripts")},
     ),
 ]
+
+# A share of the differential fuzz test: some ten seconds. The long run is experiments/parity.
+PARITY = [Step("parity", [sys.executable, "experiments/parity/run.py", "--cases", "1000000"])]
