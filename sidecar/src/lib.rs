@@ -19,4 +19,5 @@ mod latency;
 pub mod run;
 pub mod sense;
 pub mod serve;
+pub mod trace;
 pub mod valves;

@@ -29,7 +29,7 @@ const GUESSED_ERROR: f64 = 0.5;
 const SHOWN_FOR: Duration = Duration::from_secs(30);
 
 /// The estimate and what it rests on.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Capacity {
     estimate: Option<Estimate>,
     /// Natural logarithms of the last guesses: a factor of two too high and too low weigh the same.
@@ -37,7 +37,7 @@ pub(crate) struct Capacity {
     shown: Option<(Moment, RecordsPerSecond)>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 struct Estimate {
     rate: RecordsPerSecond,
     basis: Basis,
@@ -45,7 +45,7 @@ struct Estimate {
 }
 
 /// What an estimate rests on, weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Basis {
     /// A utilisation.
     Guessed,

@@ -52,8 +52,9 @@ const MAX_LAG_S: f64 = 86_400.0;
 /// No more subtasks than this are kept apart; reports of further ones are answered with `local`.
 pub const MAX_SUBTASKS: usize = 4096;
 
-/// All that the controller of one valve remembers.
-#[derive(Debug, Clone)]
+/// All that the controller of one valve remembers. It can be written down, so that a trace may begin while
+/// a valve is being steered; what is in it is nobody else's business.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct State {
     subtasks: BTreeMap<u32, Subtask>,
     capacity: Capacity,

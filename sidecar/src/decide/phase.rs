@@ -78,7 +78,7 @@ pub(crate) struct Sight {
 }
 
 /// What the controller is about, and why.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Phase {
     /// The lane's capacity is not known, and nothing is diverted.
     Unknown { reason: String },

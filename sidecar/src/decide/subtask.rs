@@ -18,7 +18,7 @@ const MAX_SAMPLES: usize = 256;
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
 /// The last reports of one subtask.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Subtask {
     attempt: AttemptId,
     sequence: u64,
@@ -33,7 +33,7 @@ pub(crate) struct Subtask {
 }
 
 /// The counters at one point of the reporter's own time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 struct Sample {
     /// The reporter's time, counted from its first report.
     at: Duration,

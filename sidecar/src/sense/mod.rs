@@ -5,6 +5,7 @@
 
 pub mod flink;
 mod pace;
+pub mod recorded;
 
 use std::pin::Pin;
 
