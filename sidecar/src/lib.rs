@@ -16,6 +16,7 @@ pub mod decide;
 pub mod divert;
 pub mod failure;
 mod latency;
+pub mod observe;
 pub mod run;
 pub mod sense;
 pub mod serve;

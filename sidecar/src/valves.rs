@@ -1,16 +1,18 @@
 //! The valves that have reported, each with its controller.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use spillway_core::directive::{Directive, Mode, Report};
 use spillway_core::ids::{JobName, ValveName};
 
+use crate::config;
 use crate::decide::{
     CloudLane, Decision, LaneLoad, Moment, Observation, Policy, PolicyMode, Reading, State, decide,
 };
 use crate::latency::Latencies;
+use crate::observe::{Observer, PolicyInForce, Step};
 
 /// So many valves are steered at once; a report of a further one is turned away.
 const MAX_VALVES: usize = 64;
@@ -21,14 +23,26 @@ const MODES: usize = 100;
 
 /// All valves.
 pub struct Valves {
-    policy: Policy,
     inner: Mutex<Inner>,
 }
 
-#[derive(Default)]
 struct Inner {
+    policy: PolicyInForce,
     valves: BTreeMap<(JobName, ValveName), Valve>,
     modes: VecDeque<ModeChange>,
+    observers: Vec<Weak<dyn Observer>>,
+}
+
+/// Why the policy was not changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unchanged {
+    /// It is another version than the one that was to be changed.
+    Stale {
+        /// The version in force.
+        version: u64,
+    },
+    /// It would not be a policy that can be used: everything that is wrong with it.
+    Invalid(Vec<String>),
 }
 
 /// One valve.
@@ -84,10 +98,72 @@ pub struct When {
 impl Valves {
     /// No valve yet; each will be steered by `policy`.
     pub fn new(policy: Policy) -> Self {
-        Self {
+        let policy = PolicyInForce {
             policy,
-            inner: Mutex::default(),
+            version: 1,
+            changed_ms: None,
+            changes: Vec::new(),
+        };
+        Self {
+            inner: Mutex::new(Inner {
+                policy,
+                valves: BTreeMap::new(),
+                modes: VecDeque::new(),
+                observers: Vec::new(),
+            }),
         }
+    }
+
+    /// From now on `observer` sees every step, until it is dropped. It is shown the policy in force first.
+    pub fn observe(&self, observer: &Arc<impl Observer>, when: When) {
+        let mut inner = self.lock();
+        observer.policy(&inner.policy, when);
+        inner.observers.retain(|known| known.strong_count() > 0);
+        let observer = Arc::downgrade(observer);
+        inner.observers.push(observer);
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> PolicyInForce {
+        self.lock().policy.clone()
+    }
+
+    /// Puts the policy that `change` makes of the present one in force, for all valves at once: each
+    /// directive from now on follows it. With `expected`, only if that is the version in force. `change`
+    /// fails with all that is wrong; then the running policy stays.
+    pub fn change_policy(
+        &self,
+        expected: Option<u64>,
+        change: impl FnOnce(&Policy) -> Result<Policy, Vec<String>>,
+        when: When,
+    ) -> Result<PolicyInForce, Unchanged> {
+        let mut inner = self.lock();
+        let version = inner.policy.version;
+        if expected.is_some_and(|expected| expected != version) {
+            return Err(Unchanged::Stale { version });
+        }
+        let policy = change(&inner.policy.policy).map_err(Unchanged::Invalid)?;
+        let changes = config::changes(&inner.policy.policy, &policy);
+        if changes.is_empty() {
+            let same = inner.policy.clone();
+            return Ok(PolicyInForce { changes, ..same });
+        }
+        let words: Vec<_> = changes.iter().map(ToString::to_string).collect();
+        tracing::info!(
+            version = version + 1,
+            "policy changed: {}",
+            words.join(", ")
+        );
+        inner.policy = PolicyInForce {
+            policy,
+            version: version + 1,
+            changed_ms: Some(when.wall_ms),
+            changes,
+        };
+        for observer in inner.observers.iter().filter_map(Weak::upgrade) {
+            observer.policy(&inner.policy, when);
+        }
+        Ok(inner.policy.clone())
     }
 
     /// Takes in a report and says what to do. `None`: there are too many valves already.
@@ -107,7 +183,7 @@ impl Valves {
             return None;
         }
         let latency = std::mem::take(&mut report.latency);
-        let Inner { valves, modes } = &mut *inner;
+        let (valves, mut steering) = inner.steering(when);
         let valve = valves.entry(key).or_insert_with(|| Valve {
             state: State::default(),
             subtasks: BTreeMap::new(),
@@ -118,18 +194,12 @@ impl Valves {
             .subtasks
             .retain(|_, latest| when.now.since(latest.heard_at) <= FORGET);
         let (job, name) = (&from.job, &from.valve);
-        valve.step(
-            &self.policy,
-            &Observation::Cloud(cloud),
-            (job, name),
-            when,
-            modes,
-        );
+        valve.step(&Observation::Cloud(cloud), (job, name), &mut steering);
         let observation = Observation::Report {
             subtask: from.subtask,
             reading: Reading::from(&report),
         };
-        let decision = valve.step(&self.policy, &observation, (job, name), when, modes);
+        let decision = valve.step(&observation, (job, name), &mut steering);
         let directive = decision.directive?;
         if decision.counted {
             let latencies = valve
@@ -152,7 +222,7 @@ impl Valves {
     /// valves of that job; if no valve goes by its name, and there is only one job, it is that one.
     pub fn look(&self, job: &str, load: &LaneLoad, when: When) {
         let mut inner = self.lock();
-        let Inner { valves, modes } = &mut *inner;
+        let (valves, mut steering) = inner.steering(when);
         let named = valves.keys().any(|(name, _)| name.as_str() == job);
         let mut jobs: Vec<_> = valves.keys().map(|(name, _)| name).collect();
         jobs.dedup();
@@ -160,11 +230,9 @@ impl Valves {
         for ((name, valve_name), valve) in valves {
             if name.as_str() == job || (!named && only) {
                 valve.step(
-                    &self.policy,
                     &Observation::Lane(load.clone()),
                     (name, valve_name),
-                    when,
-                    modes,
+                    &mut steering,
                 );
             }
         }
@@ -173,12 +241,13 @@ impl Valves {
     /// Whether a decision may rest on what the sensor sees: a valve is reporting, and the controller
     /// decides rather than the user.
     pub fn need_the_lane(&self, now: Moment) -> bool {
-        self.policy.mode == PolicyMode::Auto
-            && self
-                .lock()
+        let inner = self.lock();
+        let policy = &inner.policy.policy;
+        policy.mode == PolicyMode::Auto
+            && inner
                 .valves
                 .values()
-                .any(|valve| now.since(valve.heard_at) <= self.policy.lease)
+                .any(|valve| now.since(valve.heard_at) <= policy.lease)
     }
 
     /// The name of a valve that has reported, for the sensor to look for.
@@ -204,14 +273,40 @@ impl Valves {
     }
 }
 
+/// What a step needs beside the valve.
+struct Steering<'a> {
+    policy: &'a Policy,
+    when: When,
+    modes: &'a mut VecDeque<ModeChange>,
+    observers: &'a [Weak<dyn Observer>],
+}
+
+/// The valves by job and name.
+type ByName = BTreeMap<(JobName, ValveName), Valve>;
+
+impl Inner {
+    fn steering(&mut self, when: When) -> (&mut ByName, Steering<'_>) {
+        let steering = Steering {
+            policy: &self.policy.policy,
+            when,
+            modes: &mut self.modes,
+            observers: &self.observers,
+        };
+        (&mut self.valves, steering)
+    }
+}
+
 impl Valve {
     fn step(
         &mut self,
-        policy: &Policy,
         observation: &Observation,
         (job, valve): (&JobName, &ValveName),
-        when: When,
-        modes: &mut VecDeque<ModeChange>,
+        Steering {
+            policy,
+            when,
+            modes,
+            observers,
+        }: &mut Steering<'_>,
     ) -> Decision {
         let (state, decision) = decide(
             policy,
@@ -220,6 +315,16 @@ impl Valve {
             when.now,
         );
         self.state = state;
+        let step = Step {
+            job,
+            valve,
+            when: *when,
+            observation,
+            decision: &decision,
+        };
+        for observer in observers.iter().filter_map(Weak::upgrade) {
+            observer.stepped(&step);
+        }
         if decision.mode_changed {
             tracing::info!(%job, %valve, mode = %decision.mode, "{}", decision.reason);
             if modes.len() >= MODES {

@@ -5,6 +5,7 @@
 
 pub mod keys;
 mod load;
+mod patch;
 mod secret;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use load::{Override, load};
+pub use patch::{changes, patched};
 pub use secret::Secret;
 
 use crate::decide::Policy;

@@ -5,6 +5,7 @@ mod body;
 mod connection;
 mod health;
 mod metrics;
+pub(crate) mod policy;
 mod problem;
 mod reports;
 mod status;
@@ -26,6 +27,7 @@ pub use health::Readiness;
 
 use crate::clock::Clock;
 use crate::config::{Config, Lambda, Secret};
+use crate::decide::Policy;
 use crate::divert::Divert;
 use crate::sense::JobSeen;
 use crate::valves::{Valves, When};
@@ -44,6 +46,10 @@ pub(crate) struct App {
     default_deadline: Duration,
     body_timeout: Duration,
     prices: Lambda,
+    /// The policy that the sidecar was started with.
+    configured: Policy,
+    /// When it was started, so that versions of different runs are told apart.
+    started_ms: i64,
     counters: metrics::Counters,
     registry: Registry,
 }
@@ -51,6 +57,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(config: &Config, divert: Arc<Divert>, clock: Arc<dyn Clock>) -> Self {
         let valves = Arc::new(Valves::new(config.policy.clone()));
+        let started_ms = clock.wall_ms();
         let counters = metrics::Counters::default();
         let mut registry = Registry::with_prefix("spillway");
         counters.register(&mut registry);
@@ -68,9 +75,17 @@ impl App {
             default_deadline: config.divert.deadline,
             body_timeout: config.http.body_timeout,
             prices: config.lambda.clone(),
+            configured: config.policy.clone(),
+            started_ms,
             counters,
             registry,
         }
+    }
+
+    /// What a version of the policy is called: no two policies of one sidecar have the same name, not even
+    /// before and after a restart.
+    pub(crate) fn policy_version(&self, version: u64) -> String {
+        format!("{:x}-{version}", self.started_ms)
     }
 
     /// Now, on both clocks.
@@ -91,6 +106,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             post(reports::post),
         )
         .route("/v1/status", get(status::get))
+        .route("/v1/policy", get(policy::get).patch(policy::patch))
         .route("/metrics", get(metrics::get))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)

@@ -17,6 +17,7 @@ pub(crate) struct Problem {
     slug: &'static str,
     detail: String,
     retry_after: Option<Duration>,
+    reasons: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -25,6 +26,9 @@ struct Body<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
+    /// Everything that is wrong, where that can be several things.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    reasons: &'a [String],
 }
 
 impl Problem {
@@ -34,7 +38,16 @@ impl Problem {
             slug,
             detail: detail.into(),
             retry_after: None,
+            reasons: Vec::new(),
         }
+    }
+
+    /// All that is wrong, one sentence each; `detail` has them too.
+    #[must_use]
+    pub(crate) fn because(mut self, reasons: Vec<String>) -> Self {
+        self.detail = format!("{}: {}", self.detail, reasons.join("; "));
+        self.reasons = reasons;
+        self
     }
 
     /// The sender may try again after `wait`.
@@ -72,6 +85,7 @@ impl IntoResponse for Problem {
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             detail: &self.detail,
+            reasons: &self.reasons,
         };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();

@@ -1,6 +1,7 @@
 //! The whole sidecar, in this process, behind a real socket.
 
 mod limits;
+mod policy;
 mod server;
 
 use serde_json::{Value, json};
