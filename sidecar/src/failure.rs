@@ -5,8 +5,12 @@ use std::fmt;
 /// The exit codes used here, as in BSD's `sysexits.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitCode {
+    /// 1: two things were compared, and differ.
+    Different = 1,
     /// 64: the command line is wrong.
     Usage = 64,
+    /// 65: what was given to be worked on is wrong.
+    Data = 65,
     /// 66: an input file is missing or cannot be read.
     NoInput = 66,
     /// 69: something that is needed is not there.
@@ -15,6 +19,10 @@ pub enum ExitCode {
     CannotCreate = 73,
     /// 74: reading or writing failed.
     Io = 74,
+    /// 75: not now; it may go another time.
+    Temporary = 75,
+    /// 76: the other side speaks another language.
+    Protocol = 76,
     /// 77: a permission is missing.
     Permission = 77,
     /// 78: the configuration is wrong.
@@ -39,6 +47,13 @@ impl Failure {
             .collect::<Vec<_>>()
             .join(" ");
         Self { code, message }
+    }
+}
+
+impl Failure {
+    /// An end that says all by its exit code.
+    pub fn silent(code: ExitCode) -> Self {
+        Self::new(code, "")
     }
 }
 

@@ -1,10 +1,14 @@
 //! The latencies that valves report, added up.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use spillway_core::directive::Latency;
+
+use crate::decide::Moment;
 
 /// The longest base64 text that is looked at: a histogram of three digits over an hour has 8 KB.
 const MAX_TEXT: usize = 256 * 1024;
@@ -50,7 +54,66 @@ impl Latencies {
     }
 }
 
+/// Latencies of the last seconds: of the present span and of the one before it.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    present: Latencies,
+    before: Latencies,
+    since: Moment,
+}
+
+/// So long a span.
+const SPAN: Duration = Duration::from_secs(10);
+
+impl Recent {
+    /// Adds a report's histograms.
+    pub(crate) fn add(&mut self, latency: &Latency, now: Moment) {
+        let age = now.since(self.since);
+        if age >= SPAN {
+            let present = std::mem::take(&mut self.present);
+            self.before = if age < 2 * SPAN {
+                present
+            } else {
+                Latencies::default()
+            };
+            self.since = now;
+        }
+        self.present.add(latency);
+    }
+
+    /// Both lanes in short: local, cloud.
+    pub(crate) fn summaries(&self, now: Moment) -> (Summary, Summary) {
+        let age = now.since(self.since);
+        let none = Latencies::default();
+        let (before, present) = match age {
+            _ if age >= 2 * SPAN => (&none, &none),
+            _ if age >= SPAN => (&none, &self.present),
+            _ => (&self.before, &self.present),
+        };
+        (
+            before.local.with(&present.local),
+            before.cloud.with(&present.cloud),
+        )
+    }
+}
+
 impl Lane {
+    /// Both together, in short.
+    fn with(&self, other: &Self) -> Summary {
+        match (&self.0, &other.0) {
+            (Some(one), Some(two)) => {
+                let mut both = one.clone();
+                match both.add(two) {
+                    Ok(()) => Self(Some(both)).summary(),
+                    // Never: they have the same bounds.
+                    Err(_) => other.summary(),
+                }
+            }
+            (Some(_), None) => self.summary(),
+            (None, _) => other.summary(),
+        }
+    }
+
     fn add(&mut self, text: &str) -> Option<()> {
         if text.len() > MAX_TEXT {
             return None;
@@ -124,6 +187,29 @@ mod tests {
         assert!((local.p50.unwrap() - 1.05).abs() < 0.01, "{local:?}");
         assert!((local.max.unwrap() - 1.1).abs() < 0.01, "{local:?}");
         assert_eq!(latencies.cloud.summary().count, 0);
+    }
+
+    #[test]
+    fn recent_latencies_are_those_of_ten_to_twenty_seconds() {
+        let at = |seconds| Moment::at(Duration::from_secs(seconds));
+        let latency = |us| Latency {
+            local: Some(text([us])),
+            cloud: None,
+        };
+        let mut recent = Recent::default();
+        let count = |recent: &Recent, second| recent.summaries(at(second)).0.count;
+        recent.add(&latency(1_000), at(100));
+        recent.add(&latency(2_000), at(109));
+        assert_eq!(count(&recent, 109), 2);
+        recent.add(&latency(3_000), at(110));
+        assert_eq!(count(&recent, 119), 3);
+        recent.add(&latency(4_000), at(120));
+        assert_eq!(count(&recent, 120), 2);
+        assert_eq!(count(&recent, 130), 1);
+        assert_eq!(count(&recent, 140), 0);
+        recent.add(&latency(5_000), at(150));
+        assert_eq!(count(&recent, 150), 1);
+        assert_eq!(recent.summaries(at(150)).1.count, 0);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod decide;
 pub mod divert;
+pub(crate) mod events;
 pub mod failure;
 mod latency;
 pub mod observe;

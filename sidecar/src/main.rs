@@ -13,7 +13,9 @@ fn main() {
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     if let Err(failure) = spillway::cli::main(std::env::args_os()) {
-        eprintln!("spillway: {failure}");
+        if !failure.message.is_empty() {
+            eprintln!("spillway: {failure}");
+        }
         exit(failure.code as i32);
     }
 }

@@ -3,7 +3,7 @@
 
 use spillway_core::ids::{JobName, ValveName};
 
-use crate::decide::{Decision, Observation, Policy};
+use crate::decide::{Decision, Observation, Policy, State};
 use crate::valves::When;
 
 /// Sees every step of every valve's controller, and every policy, in the order in which they happened.
@@ -14,6 +14,12 @@ pub trait Observer: Send + Sync + 'static {
     /// A controller took in an observation and decided.
     fn stepped(&self, step: &Step<'_>) {
         let _ = step;
+    }
+
+    /// A valve whose steps follow: one that is new, or, when the observer comes, each that there is, with what
+    /// its controller knows by then.
+    fn joined(&self, job: &JobName, valve: &ValveName, known: Option<&State>, when: When) {
+        let _ = (job, valve, known, when);
     }
 
     /// The policy in force: told once when the observer comes, and then whenever it is changed.
@@ -48,6 +54,14 @@ pub struct PolicyInForce {
     pub changed_ms: Option<i64>,
     /// What the last change changed.
     pub changes: Vec<KeyChange>,
+}
+
+impl PolicyInForce {
+    /// What this version is called by a sidecar that was started then, in milliseconds since the Unix
+    /// epoch: no two policies of it have the same name, not even before and after a restart.
+    pub fn name(&self, started_ms: i64) -> String {
+        format!("{started_ms:x}-{}", self.version)
+    }
 }
 
 /// One key of a policy that has another value than before.

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::divert::{Divert, InvokeError, Invoker};
 use crate::sense::{Pace, Sensor};
-use crate::serve::{self, App, Readiness};
+use crate::serve::{self, App};
 
 /// When stopping, valves get this long to hear it: a few of their reports.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -49,6 +49,7 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) {
     // Dropped at the end, which ends both.
     let mut background = JoinSet::new();
     background.spawn(watch_function(Arc::clone(&app)));
+    background.spawn(tick(Arc::clone(&app), config.events.tick));
     if let (Some(sensor), Some(flink)) = (sensor, &config.flink) {
         background.spawn(watch_job(
             Arc::clone(&app),
@@ -62,12 +63,14 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) {
         async move {
             shutdown.await;
             stop(&app, config.grace).await;
+            app.events.close();
         }
     };
     serve::serve(
         listener,
         serve::router(Arc::clone(&app)),
         config.http,
+        app.stuck_connections(),
         stopping,
     )
     .await;
@@ -81,7 +84,9 @@ async fn stop(app: &App, grace: Duration) {
         in_flight,
         "stopping: valves are told to keep everything local"
     );
-    app.readiness.set("sidecar", Some("it is stopping".into()));
+    let problem = "it is stopping";
+    app.readiness.set("sidecar", Some(problem.into()));
+    app.events.readiness("sidecar", Some(problem), app.when());
     app.divert.stop();
     let told = Instant::now() + FAREWELL.min(grace);
     let end = Instant::now() + grace;
@@ -102,13 +107,13 @@ async fn watch_function(app: Arc<App>) {
     loop {
         match app.divert.check().await {
             Ok(()) => {
-                if note(&app.readiness, "function", None) {
+                if note(&app, "function", None) {
                     tracing::info!("the function can be invoked");
                 }
                 return;
             }
             Err(error) => {
-                note(&app.readiness, "function", Some(explain(&error)));
+                note(&app, "function", Some(explain(&error)));
             }
         }
         tokio::time::sleep(FUNCTION_LOOK).await;
@@ -142,7 +147,7 @@ async fn watch_job(app: Arc<App>, mut sensor: Box<dyn Sensor>, job: String, inte
         }
         let valve = app.valves.any_name();
         let sighting = sensor.look(now, valve.as_ref()).await;
-        note(&app.readiness, "flink", sighting.blind);
+        note(&app, "flink", sighting.blind);
         for warning in sighting.warnings {
             if !warned.contains(&warning) {
                 tracing::warn!("{warning}");
@@ -157,10 +162,23 @@ async fn watch_job(app: Arc<App>, mut sensor: Box<dyn Sensor>, job: String, inte
     }
 }
 
-/// Keeps what is wrong with a part, and logs it when it is news. True if it is.
-fn note(readiness: &Readiness, part: &'static str, problem: Option<String>) -> bool {
+/// Tells at a steady pace how things stand.
+async fn tick(app: Arc<App>, interval: Duration) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        app.tick();
+    }
+}
+
+/// Keeps what is wrong with a part, and tells it when it is news. True if it is.
+fn note(app: &App, part: &'static str, problem: Option<String>) -> bool {
     let text = problem.clone();
-    let news = readiness.set(part, problem);
+    let news = app.readiness.set(part, problem);
+    if news {
+        app.events.readiness(part, text.as_deref(), app.when());
+    }
     if let (true, Some(text)) = (news, text) {
         tracing::warn!(part, "not ready: {text}");
     } else if news {

@@ -9,9 +9,10 @@ use spillway_core::ids::{JobName, ValveName};
 
 use crate::config;
 use crate::decide::{
-    CloudLane, Decision, LaneLoad, Moment, Observation, Policy, PolicyMode, Reading, State, decide,
+    CapacityEstimate, CloudLane, Decision, LaneLoad, Moment, Observation, Policy, PolicyMode,
+    Reading, State, decide,
 };
-use crate::latency::Latencies;
+use crate::latency::{Latencies, Recent};
 use crate::observe::{Observer, PolicyInForce, Step};
 
 /// So many valves are steered at once; a report of a further one is turned away.
@@ -34,12 +35,12 @@ struct Inner {
 }
 
 /// Why the policy was not changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Unchanged {
     /// It is another version than the one that was to be changed.
     Stale {
-        /// The version in force.
-        version: u64,
+        /// The one in force.
+        present: Box<PolicyInForce>,
     },
     /// It would not be a policy that can be used: everything that is wrong with it.
     Invalid(Vec<String>),
@@ -51,6 +52,10 @@ pub(crate) struct Valve {
     pub(crate) state: State,
     /// The last report of each subtask.
     pub(crate) subtasks: BTreeMap<u32, Latest>,
+    /// What was decided last.
+    pub(crate) last: Option<Decision>,
+    /// Latencies of all subtasks over the last seconds.
+    pub(crate) recent: Recent,
     heard_at: Moment,
 }
 
@@ -114,10 +119,14 @@ impl Valves {
         }
     }
 
-    /// From now on `observer` sees every step, until it is dropped. It is shown the policy in force first.
+    /// From now on `observer` sees every step, until it is dropped. It is shown first the policy in force
+    /// and the valves that there are.
     pub fn observe(&self, observer: &Arc<impl Observer>, when: When) {
         let mut inner = self.lock();
         observer.policy(&inner.policy, when);
+        for ((job, name), valve) in &inner.valves {
+            observer.joined(job, name, Some(&valve.state), when);
+        }
         inner.observers.retain(|known| known.strong_count() > 0);
         let observer = Arc::downgrade(observer);
         inner.observers.push(observer);
@@ -140,7 +149,8 @@ impl Valves {
         let mut inner = self.lock();
         let version = inner.policy.version;
         if expected.is_some_and(|expected| expected != version) {
-            return Err(Unchanged::Stale { version });
+            let present = Box::new(inner.policy.clone());
+            return Err(Unchanged::Stale { present });
         }
         let policy = change(&inner.policy.policy).map_err(Unchanged::Invalid)?;
         let changes = config::changes(&inner.policy.policy, &policy);
@@ -184,10 +194,17 @@ impl Valves {
         }
         let latency = std::mem::take(&mut report.latency);
         let (valves, mut steering) = inner.steering(when);
-        let valve = valves.entry(key).or_insert_with(|| Valve {
-            state: State::default(),
-            subtasks: BTreeMap::new(),
-            heard_at: when.now,
+        let valve = valves.entry(key).or_insert_with(|| {
+            for observer in steering.observers.iter().filter_map(Weak::upgrade) {
+                observer.joined(&from.job, &from.valve, None, when);
+            }
+            Valve {
+                state: State::default(),
+                subtasks: BTreeMap::new(),
+                last: None,
+                recent: Recent::default(),
+                heard_at: when.now,
+            }
         });
         valve.heard_at = when.now;
         valve
@@ -213,6 +230,7 @@ impl Valves {
                 heard_at: when.now,
             };
             latest.latencies.add(&latency);
+            valve.recent.add(&latency, when.now);
             valve.subtasks.insert(from.subtask, latest);
         }
         Some(directive)
@@ -297,6 +315,11 @@ impl Inner {
 }
 
 impl Valve {
+    /// What the local lane could take when something was decided last, and how sure that was.
+    pub(crate) fn last_capacity(&self) -> Option<CapacityEstimate> {
+        self.last.as_ref()?.capacity
+    }
+
     fn step(
         &mut self,
         observation: &Observation,
@@ -338,6 +361,7 @@ impl Valve {
                 reason: decision.reason.clone(),
             });
         }
+        self.last = Some(decision.clone());
         decision
     }
 }
@@ -363,52 +387,4 @@ impl From<&Report> for Reading {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn when(ms: u64) -> When {
-        When {
-            now: Moment::at(Duration::from_millis(ms)),
-            wall_ms: 0,
-        }
-    }
-
-    fn report(valves: &Valves, ms: u64) {
-        let from = Reporter {
-            job: "wordcount".parse().unwrap(),
-            valve: "valve".parse().unwrap(),
-            subtask: 0,
-        };
-        let report = serde_json::from_str(
-            r#"{"attempt": "9f3a6c1e2b7d4f08", "sequence": 0, "parallelism": 1, "workload": "wordcount",
-                "window_size_ms": 1000, "time_ms": 0, "received": 0, "kept": 0, "diverted": 0, "bounced": 0,
-                "late": 0, "unsettled": 0, "in_flight_batches": 0, "settled_batches": 0,
-                "bounced_batches": 0, "retries": 0, "local_unavailable_ms": 0,
-                "watermark_ms": null, "first_diverted_ms": null, "last_diverted_ms": null}"#,
-        )
-        .unwrap();
-        let cloud = CloudLane::Open { credits: 8 };
-        assert!(valves.report(&from, report, cloud, when(ms)).is_some());
-    }
-
-    #[test]
-    fn the_lane_is_needed_while_a_valve_reports() {
-        let valves = Valves::new(Policy::default());
-        assert!(!valves.need_the_lane(when(0).now));
-        report(&valves, 0);
-        assert!(valves.need_the_lane(when(2_000).now));
-        assert!(!valves.need_the_lane(when(2_001).now));
-    }
-
-    #[test]
-    fn the_lane_is_not_needed_when_the_user_decides() {
-        for mode in [PolicyMode::Local, PolicyMode::Burst] {
-            let valves = Valves::new(Policy {
-                mode,
-                ..Policy::default()
-            });
-            report(&valves, 0);
-            assert!(!valves.need_the_lane(when(0).now), "{mode:?}");
-        }
-    }
-}
+mod tests;

@@ -1,14 +1,24 @@
 //! The command line: one file for each subcommand, and the list of them.
 
+mod output;
+mod remote;
 mod runtime;
 mod settings;
 mod sidecar;
+mod toml_text;
 
+mod completions;
+mod policy;
 mod run;
+mod status;
 mod validate;
+
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
 
+use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
 
 use crate::failure::{ExitCode, Failure};
@@ -22,14 +32,40 @@ struct Subcommand {
 }
 
 /// Every subcommand, in the order of the help.
-const SUBCOMMANDS: &[Subcommand] = &[run::SUBCOMMAND, validate::SUBCOMMAND];
+const SUBCOMMANDS: &[Subcommand] = &[
+    run::SUBCOMMAND,
+    validate::SUBCOMMAND,
+    status::SUBCOMMAND,
+    policy::SUBCOMMAND,
+    completions::SUBCOMMAND,
+];
+
+/// What the exit codes mean, as in BSD's `sysexits.h`.
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  done
+   1  differences were found (policy diff --exit-code)
+  64  the command line is wrong
+  65  what was given is wrong: a policy that cannot be
+  66  an input file is missing or cannot be read
+  69  something that is needed is not there: the sidecar, Flink, the function
+  73  a file cannot be created
+  74  reading or writing failed
+  75  not now: somebody else changed the policy meanwhile
+  76  what answers is no sidecar, or one of another version
+  77  a permission is missing, or the token is not the right one
+  78  the configuration is wrong
+Whatever goes wrong is said in one line on the standard error.
+
+Every flag can be given in the environment as well; each command's --help names the variable. A token is
+never a flag, which every user of the machine could read: put it into SPILLWAY_TOKEN or into a file.";
 
 /// The whole command line.
 pub fn command() -> Command {
     Command::new("spillway")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Cloud bursting for Apache Flink: the sidecar")
-        .after_help("Exit codes: 0 done, 64 usage, 66 no input, 69 unavailable, 73 cannot create, 74 I/O, 77 permission, 78 configuration.")
+        .about("Cloud bursting for Apache Flink: the sidecar, and what steers it")
+        .after_help(EXIT_CODES)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands(SUBCOMMANDS.iter().map(|subcommand| (subcommand.command)()))
@@ -39,11 +75,19 @@ pub fn command() -> Command {
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let matches = match command().try_get_matches_from(args) {
         Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            eprint!("{}", error.render());
+            return Err(Failure::silent(ExitCode::Usage));
+        }
         Err(error) if error.use_stderr() => return Err(usage(&error)),
         Err(help) => {
-            return help
-                .print()
-                .map_err(|error| Failure::new(ExitCode::Io, error.to_string()));
+            let text = help.render();
+            let text = if output::colour() {
+                text.ansi().to_string()
+            } else {
+                text.to_string()
+            };
+            return output::print(&text).map(drop);
         }
     };
     let chosen = matches.subcommand().and_then(|(name, matches)| {
@@ -64,7 +108,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
 /// What is wrong with a command line, without the usage that follows it.
 fn usage(error: &clap::Error) -> Failure {
     let text = error.to_string();
-    let what = text.split("\n\n").next().unwrap_or_default();
+    let what = ["\n\nUsage:", "\n\nFor more"]
+        .iter()
+        .fold(text.as_str(), |text, end| {
+            text.split(end).next().unwrap_or(text)
+        });
     let message = format!(
         "{}; see `spillway --help`",
         what.trim_start_matches("error: ")

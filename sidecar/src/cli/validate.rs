@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::sidecar::{FUNCTION_CHECK, missing, sensor};
-use super::{Subcommand, runtime, settings};
+use super::{Subcommand, output, runtime, settings};
 use crate::config::Config;
 use crate::divert::{InvokeError, Invoker as _, LambdaInvoker};
 use crate::failure::{ExitCode, Failure};
@@ -16,6 +16,7 @@ pub(super) const SUBCOMMAND: Subcommand = Subcommand {
 fn command() -> Command {
     let online = Arg::new("online")
         .long("online")
+        .env("SPILLWAY_ONLINE")
         .action(ArgAction::SetTrue)
         .help("Also ask Flink and the function whether they are there");
     settings::add(
@@ -29,8 +30,7 @@ fn execute(matches: &ArgMatches) -> Result<(), Failure> {
     if matches.get_flag("online") {
         runtime::block_on(check_online(config))?;
     }
-    println!("the configuration is valid");
-    Ok(())
+    output::print("the configuration is valid\n").map(drop)
 }
 
 async fn check_online(config: Config) -> Result<(), Failure> {

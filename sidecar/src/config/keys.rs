@@ -300,6 +300,31 @@ pub const KEYS: &[Key] = &[
         "http-body-timeout",
         "Time for a body to arrive [5s]",
     ),
+    text(
+        "http.write_timeout",
+        "http-write-timeout",
+        "How long a client may take nothing of what it is sent [10s]",
+    ),
+    integer(
+        "events.max_clients",
+        "events-max-clients",
+        "Clients of /v1/events at once; 0 turns it off [16]",
+    ),
+    integer(
+        "events.queue",
+        "events-queue",
+        "Events that may wait for a client before it is let go [64]",
+    ),
+    text(
+        "events.tick",
+        "events-tick",
+        "Time between two events that tell how things stand [1s]",
+    ),
+    text(
+        "events.heartbeat",
+        "events-heartbeat",
+        "Silence after which clients are sent a comment [15s]",
+    ),
 ];
 
 /// The key of this path.

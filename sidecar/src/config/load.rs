@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use super::keys::{KEYS, Key, Kind};
 use super::{Config, Secret};
+use crate::decide::Policy;
 use crate::failure::{ExitCode, Failure};
 
 /// A value that was set outside the file.
@@ -27,6 +28,7 @@ const SECTIONS: &[&str] = &[
     "SPILLWAY_DIVERT_",
     "SPILLWAY_POLICY_",
     "SPILLWAY_HTTP_",
+    "SPILLWAY_EVENTS_",
 ];
 
 /// The configuration from `file`, with `environment` over it and `flags` over that.
@@ -53,7 +55,7 @@ pub fn load(
         )
     })?;
     if let Some(path) = &config.token_file {
-        config.token = Some(token(path)?);
+        config.token = Some(Secret::new(token_in(path)?));
     }
     let problems = config.problems();
     if problems.is_empty() {
@@ -100,9 +102,28 @@ fn unreadable(what: &str, path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(code, message)
 }
 
-fn token(path: &Path) -> Result<Secret, Failure> {
+/// The token in this file: its first line.
+pub(crate) fn token_in(path: &Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| unreadable("token", path, &error))?;
-    Ok(Secret::new(text.lines().next().unwrap_or_default().trim()))
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}
+
+/// The policy that a configuration file makes, without environment and flags.
+pub fn policy_in(path: &Path) -> Result<Policy, Failure> {
+    let wrong = |what: &str| {
+        let message = format!("{}: {what}", path.display());
+        Failure::new(ExitCode::Config, message)
+    };
+    let policy = match read(path)?.remove("policy") {
+        Some(section) => Policy::deserialize(section).map_err(|error| wrong(error.message()))?,
+        None => Policy::default(),
+    };
+    let problems = policy.problems();
+    if problems.is_empty() {
+        Ok(policy)
+    } else {
+        Err(wrong(&problems.join("; ")))
+    }
 }
 
 fn from_environment(

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-pub use load::{Override, load};
+pub(crate) use load::token_in;
+pub use load::{Override, load, policy_in};
+pub(crate) use patch::keys_of;
 pub use patch::{changes, patched};
 pub use secret::Secret;
 
@@ -45,6 +47,8 @@ pub struct Config {
     pub policy: Policy,
     /// Limits of the HTTP server.
     pub http: Http,
+    /// The stream of events.
+    pub events: Events,
 }
 
 impl Default for Config {
@@ -59,6 +63,7 @@ impl Default for Config {
             divert: Divert::default(),
             policy: Policy::default(),
             http: Http::default(),
+            events: Events::default(),
         }
     }
 }
@@ -161,6 +166,9 @@ pub struct Http {
     /// Time for a request's body to arrive. Default: 5s.
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
+    /// How long a client may take nothing of what it is sent. Default: 10s.
+    #[serde(with = "humantime_serde")]
+    pub write_timeout: Duration,
 }
 
 impl Default for Http {
@@ -169,6 +177,35 @@ impl Default for Http {
             max_connections: 256,
             idle_timeout: Duration::from_mins(1),
             body_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// `GET /v1/events`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Events {
+    /// Clients that may listen at once; 0 turns events off. Default: 16.
+    pub max_clients: u32,
+    /// Events that may wait for a client; one that lets more pile up is let go. Default: 64.
+    pub queue: u32,
+    /// Time between two ticks, which tell how things stand. Default: 1s.
+    #[serde(with = "humantime_serde")]
+    pub tick: Duration,
+    /// When nothing else was sent for so long, a comment is, so that both sides know of each other.
+    /// Default: 15s.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat: Duration,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            max_clients: 16,
+            queue: 64,
+            tick: Duration::from_secs(1),
+            heartbeat: Duration::from_secs(15),
         }
     }
 }
@@ -226,7 +263,34 @@ impl Config {
             }
         }
         self.divert_problems(&mut problems);
+        self.http_problems(&mut problems);
         problems
+    }
+
+    fn http_problems(&self, problems: &mut Vec<String>) {
+        let (http, events) = (&self.http, &self.events);
+        let spans = [
+            ("http.idle_timeout", http.idle_timeout, 10, 3_600_000),
+            ("http.body_timeout", http.body_timeout, 10, 600_000),
+            ("http.write_timeout", http.write_timeout, 10, 600_000),
+            ("events.tick", events.tick, 10, 600_000),
+            ("events.heartbeat", events.heartbeat, 10, 600_000),
+        ];
+        for (name, value, low, high) in spans {
+            within(problems, name, value, low, high);
+        }
+        if http.max_connections == 0 {
+            problems.push("http.max_connections is 0: give at least 1".into());
+        }
+        if events.max_clients > 1000 {
+            problems.push(format!(
+                "events.max_clients is {}: give at most 1000",
+                events.max_clients
+            ));
+        }
+        if !(1..=10_000).contains(&events.queue) {
+            problems.push(format!("events.queue is {}: give 1 to 10000", events.queue));
+        }
     }
 
     fn divert_problems(&self, problems: &mut Vec<String>) {
@@ -250,24 +314,7 @@ impl Config {
             ));
         }
         within(problems, "divert.deadline", divert.deadline, 10, 60_000);
-        within(
-            problems,
-            "http.idle_timeout",
-            self.http.idle_timeout,
-            10,
-            3_600_000,
-        );
-        within(
-            problems,
-            "http.body_timeout",
-            self.http.body_timeout,
-            10,
-            600_000,
-        );
         within(problems, "grace", self.grace, 0, 600_000);
-        if self.http.max_connections == 0 {
-            problems.push("http.max_connections is 0: give at least 1".into());
-        }
     }
 }
 
@@ -275,7 +322,13 @@ fn check_url(problems: &mut Vec<String>, name: &str, url: &str) {
     let known = |uri: &http::Uri| {
         matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
     };
-    if !url.parse().is_ok_and(|uri| known(&uri)) {
+    // Not repeated: it would be in every log that the URL is in.
+    let authority = url.split("//").nth(1).unwrap_or(url).split('/').next();
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        problems.push(format!(
+            "{name} carries credentials (user:password@), which would end up in logs and are not used: leave them out"
+        ));
+    } else if !url.parse().is_ok_and(|uri| known(&uri)) {
         problems.push(format!(
             "{name} is {url:?}: give a URL such as http://127.0.0.1:8081"
         ));

@@ -11,8 +11,8 @@ use crate::observe::KeyChange;
 ///
 /// Fails with everything that is wrong, one sentence each.
 pub fn patched(policy: &Policy, patch: &Map<String, Value>) -> Result<Policy, Vec<String>> {
-    let mut all = keys(policy);
-    let defaults = keys(&Policy::default());
+    let mut all = keys_of(policy);
+    let defaults = keys_of(&Policy::default());
     let mut problems = Vec::new();
     for (key, value) in patch {
         let Some(default) = defaults.get(key) else {
@@ -45,7 +45,7 @@ pub fn patched(policy: &Policy, patch: &Map<String, Value>) -> Result<Policy, Ve
 
 /// The keys whose values differ, in the policy's own order of keys.
 pub fn changes(old: &Policy, new: &Policy) -> Vec<KeyChange> {
-    let (mut old, new) = (keys(old), keys(new));
+    let (mut old, new) = (keys_of(old), keys_of(new));
     new.into_iter()
         .filter_map(|(key, new)| {
             let old = old.remove(&key).unwrap_or_default();
@@ -55,7 +55,7 @@ pub fn changes(old: &Policy, new: &Policy) -> Vec<KeyChange> {
 }
 
 /// A policy as JSON, one member for each key; null for a key that has no value.
-fn keys(policy: &Policy) -> Map<String, Value> {
+pub(crate) fn keys_of(policy: &Policy) -> Map<String, Value> {
     match serde_json::to_value(policy) {
         Ok(Value::Object(keys)) => keys,
         // A struct of numbers, strings and durations: it is always an object.
@@ -70,35 +70,35 @@ mod tests {
     use super::*;
     use crate::decide::PolicyMode;
 
-    fn patch(value: Value) -> Result<Policy, Vec<String>> {
+    fn patch(value: &Value) -> Result<Policy, Vec<String>> {
         patched(&Policy::default(), value.as_object().unwrap())
     }
 
     #[test]
     fn a_patch_changes_what_it_names_and_nothing_else() {
-        let policy = patch(json!({"mode": "burst", "engage_hold": "350ms"})).unwrap();
+        let policy = patch(&json!({"mode": "burst", "engage_hold": "350ms"})).unwrap();
         let named = |policy: &Policy| -> Vec<String> {
             let changes = changes(&Policy::default(), policy);
             changes.into_iter().map(|change| change.key).collect()
         };
         assert_eq!(policy.mode, PolicyMode::Burst);
         assert_eq!(policy.engage_hold.as_millis(), 350);
-        let mut names = named(&policy);
-        names.sort();
-        assert_eq!(names, ["engage_hold", "mode"]);
+        let mut changed = named(&policy);
+        changed.sort();
+        assert_eq!(changed, ["engage_hold", "mode"]);
         assert!(named(&Policy::default()).is_empty());
     }
 
     #[test]
     fn null_takes_a_key_back_to_its_default() {
-        let other = patch(json!({"min_rate": 5.0})).unwrap();
+        let other = patch(&json!({"min_rate": 5.0})).unwrap();
         let back = patched(&other, json!({"min_rate": null}).as_object().unwrap()).unwrap();
         assert_eq!(back, Policy::default());
     }
 
     #[test]
     fn every_problem_is_named_at_once() {
-        let problems = patch(json!({
+        let problems = patch(&json!({
             "engage": 0.5,
             "smoothing": 7,
             "target_utilization": "high",
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_change_reads_as_old_and_new_value() {
-        let policy = patch(json!({"mode": "local"})).unwrap();
+        let policy = patch(&json!({"mode": "local"})).unwrap();
         let text: Vec<_> = changes(&Policy::default(), &policy)
             .iter()
             .map(ToString::to_string)

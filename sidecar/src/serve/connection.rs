@@ -1,7 +1,9 @@
 //! Accepts connections and serves each, within limits.
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +13,13 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::metrics::counter::Counter;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
+use super::patience::Patience;
 use crate::config::Http;
 
 /// A request's line and headers may take up so many bytes.
@@ -26,11 +30,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// After the end answers that are being written get this long.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// Serves until `stop` is ready; then writes the answers that are due, and ends.
+/// Serves until `stop` is ready; then writes the answers that are due, and ends. Connections whose client
+/// does not read are ended and counted as `stuck`.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     limits: Http,
+    stuck: Counter,
     stop: impl Future<Output = ()>,
 ) {
     let places = Arc::new(Semaphore::new(limits.max_connections as usize));
@@ -51,10 +57,12 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                let serving =
-                    connection(stream, router.clone(), limits.idle_timeout, closed.clone());
+                let serving = connection(stream, router.clone(), limits.clone(), closed.clone());
+                let stuck = stuck.clone();
                 connections.spawn(async move {
-                    serving.await;
+                    if serving.await == End::Stuck {
+                        stuck.inc();
+                    }
                     drop(place);
                 });
             }
@@ -74,9 +82,9 @@ pub(crate) async fn serve(
 async fn connection(
     stream: TcpStream,
     router: Router,
-    idle_timeout: Duration,
+    limits: Http,
     mut closed: watch::Receiver<bool>,
-) {
+) -> End {
     // Directives are small and urgent: do not wait for more to send.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("cannot set TCP_NODELAY: {error}");
@@ -94,9 +102,12 @@ async fn connection(
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(idle_timeout)
+        .header_read_timeout(limits.idle_timeout)
         .max_header_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(
+            TokioIo::new(Patience::new(stream, limits.write_timeout)),
+            service,
+        );
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,
@@ -105,9 +116,27 @@ async fn connection(
             serving.await
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!("connection ended: {error}");
+    let Err(error) = ended else {
+        return End::Usual;
+    };
+    let cause = error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    if cause.is_some_and(|cause| cause.kind() == ErrorKind::TimedOut) {
+        tracing::warn!("a connection is ended: its client reads nothing of what it is sent");
+        return End::Stuck;
     }
+    tracing::debug!("connection ended: {error}");
+    End::Usual
+}
+
+/// How a connection ended.
+#[derive(PartialEq, Eq)]
+enum End {
+    /// As connections end.
+    Usual,
+    /// Its client did not read.
+    Stuck,
 }
 
 /// Ready once the server is closing. (The guard that `wait_for` gives must not live across an await.)

@@ -1,5 +1,6 @@
 //! `GET /metrics`, in the `OpenMetrics` text format.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
@@ -11,12 +12,16 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
+use spillway_core::ids::{JobName, ValveName};
 
 use super::App;
 use super::problem::Problem;
-use crate::valves::{Latest, Valves};
+use crate::config;
+use crate::decide::Budget;
+use crate::observe::PolicyInForce;
+use crate::valves::{Latest, Valve, Valves};
 
 /// Counters of the server itself.
 #[derive(Debug, Default)]
@@ -25,6 +30,7 @@ pub(crate) struct Counters {
     pub(crate) malformed_reports: Counter,
     pub(crate) malformed_batches: Counter,
     pub(crate) unauthorized: Counter,
+    pub(crate) stuck_connections: Counter,
 }
 
 impl Counters {
@@ -44,6 +50,11 @@ impl Counters {
             "unauthorized_requests",
             "Requests answered 401",
             self.unauthorized.clone(),
+        );
+        registry.register(
+            "stuck_connections",
+            "Connections ended because their client did not read",
+            self.stuck_connections.clone(),
         );
     }
 }
@@ -111,6 +122,7 @@ impl Collector for ValveCollector {
                 latest.report.bounced_batches
             }),
         ];
+        let policy = valves.policy();
         valves.inspect(|valves, _| {
             for (name, help, read) in counters {
                 let family = Family::<OneSubtask, Counter>::default();
@@ -132,30 +144,138 @@ impl Collector for ValveCollector {
                     family_type(&family),
                 )?)?;
             }
-            let capacity = Family::<WholeValve, Gauge<f64, AtomicU64>>::default();
-            let mode = Family::<WholeValve, Gauge>::default();
-            for ((job, valve), known) in valves {
-                let labels = WholeValve {
-                    job: job.to_string(),
-                    valve: valve.to_string(),
-                };
-                if let Some(rate) = known.state.capacity() {
-                    capacity.get_or_create(&labels).set(rate.get());
-                }
-                mode.get_or_create(&labels).set(known.state.mode() as i64);
-            }
-            let help = "Estimated capacity of the local lane, records per second";
-            let descriptor = encoder.encode_descriptor(
-                "capacity_records_per_second",
-                help,
-                None,
-                family_type(&capacity),
-            )?;
-            capacity.encode(descriptor)?;
-            let help = "0 local, 1 armed, 2 burst";
-            mode.encode(encoder.encode_descriptor("mode", help, None, family_type(&mode))?)
+            encode_whole(&mut encoder, valves)?;
+            encode_policy(&mut encoder, &policy)
         })
     }
+}
+
+/// What each valve is about as a whole.
+fn encode_whole(
+    encoder: &mut DescriptorEncoder<'_>,
+    valves: &BTreeMap<(JobName, ValveName), Valve>,
+) -> Result<(), std::fmt::Error> {
+    let (capacity, low, high) = (Rates::default(), Rates::default(), Rates::default());
+    let (arrival, local_rate) = (Rates::default(), Rates::default());
+    let mode = Family::<WholeValve, Gauge>::default();
+    let credits = Family::<WholeValve, Gauge>::default();
+    let bound = Family::<BudgetOf, Gauge>::default();
+    for ((job, valve), known) in valves {
+        let labels = WholeValve {
+            job: job.to_string(),
+            valve: valve.to_string(),
+        };
+        for (family, rate) in [
+            (&arrival, Some(known.state.arrival())),
+            (
+                &local_rate,
+                known.last.as_ref().and_then(|last| last.local_rate),
+            ),
+            (&capacity, known.state.capacity()),
+            (&low, known.last_capacity().map(|capacity| capacity.low)),
+            (&high, known.last_capacity().map(|capacity| capacity.high)),
+        ] {
+            if let Some(rate) = rate {
+                family.get_or_create(&labels).set(rate.get());
+            }
+        }
+        if let Some(last) = &known.last {
+            credits.get_or_create(&labels).set(i64::from(last.credits));
+            for (budget, name) in BUDGETS {
+                let labels = BudgetOf {
+                    job: job.to_string(),
+                    valve: valve.to_string(),
+                    budget: name,
+                };
+                let held = last.bound_by == Some(budget);
+                bound.get_or_create(&labels).set(i64::from(held));
+            }
+        }
+        mode.get_or_create(&labels).set(known.state.mode() as i64);
+    }
+    for (name, help, family) in [
+        ("arrival", "What arrives at all subtasks", &arrival),
+        (
+            "local_rate",
+            "What all subtasks may keep; absent: as much as they can",
+            &local_rate,
+        ),
+        (
+            "capacity",
+            "Estimated capacity of the local lane",
+            &capacity,
+        ),
+        (
+            "capacity_low",
+            "The capacity is hardly less than this",
+            &low,
+        ),
+        (
+            "capacity_high",
+            "The capacity is hardly more than this",
+            &high,
+        ),
+    ] {
+        let name = format!("{name}_records_per_second");
+        let descriptor = encoder.encode_descriptor(&name, help, None, family_type(family))?;
+        family.encode(descriptor)?;
+    }
+    let help = "Batches that all subtasks may have in the cloud";
+    credits.encode(encoder.encode_descriptor("credits", help, None, family_type(&credits))?)?;
+    let help = "1 if this budget keeps the valve from diverting more";
+    bound.encode(encoder.encode_descriptor(
+        "budget_exhausted",
+        help,
+        None,
+        family_type(&bound),
+    )?)?;
+    let help = "0 local, 1 armed, 2 burst";
+    mode.encode(encoder.encode_descriptor("mode", help, None, family_type(&mode))?)
+}
+
+/// Records per second of each valve.
+type Rates = Family<WholeValve, Gauge<f64, AtomicU64>>;
+
+/// The budgets, by their label.
+const BUDGETS: [(Budget, &str); 3] = [
+    (Budget::Concurrency, "concurrency"),
+    (Budget::Spend, "spend"),
+    (Budget::Share, "share"),
+];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetOf {
+    job: String,
+    valve: String,
+    budget: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Threshold {
+    key: String,
+}
+
+/// The policy's version, and those of its keys that are numbers.
+fn encode_policy(
+    encoder: &mut DescriptorEncoder<'_>,
+    policy: &PolicyInForce,
+) -> Result<(), std::fmt::Error> {
+    let version = ConstGauge::new(i64::try_from(policy.version).unwrap_or(i64::MAX));
+    let help = "How often the policy was changed since the start, plus 1";
+    version.encode(encoder.encode_descriptor(
+        "policy_version",
+        help,
+        None,
+        version.metric_type(),
+    )?)?;
+    let keys = Family::<Threshold, Gauge<f64, AtomicU64>>::default();
+    for (key, value) in config::keys_of(&policy.policy) {
+        if let Some(value) = value.as_f64() {
+            keys.get_or_create(&Threshold { key }).set(value);
+        }
+    }
+    let help = "A number of the policy in force, by its key";
+    keys.encode(encoder.encode_descriptor("policy", help, None, family_type(&keys))?)
 }
 
 fn family_type<M: prometheus_client::encoding::EncodeMetric>(

@@ -3,36 +3,44 @@
 mod batches;
 mod body;
 mod connection;
+mod events;
 mod health;
 mod metrics;
+mod patience;
 pub(crate) mod policy;
 mod problem;
 mod reports;
+mod spend;
 mod status;
+mod summary;
 mod token;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::routing::{get, post, put};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
 pub use health::Readiness;
 
 use crate::clock::Clock;
 use crate::config::{Config, Lambda, Secret};
-use crate::decide::Policy;
-use crate::divert::Divert;
+use crate::decide::{Moment, Policy};
+use crate::divert::{Divert, cost};
+use crate::events::Hub;
 use crate::sense::JobSeen;
 use crate::valves::{Valves, When};
 pub(crate) use connection::serve;
 use problem::Problem;
+use spend::Spend;
+use summary::Tick;
 
 /// What the handlers share.
 pub(crate) struct App {
@@ -50,6 +58,9 @@ pub(crate) struct App {
     configured: Policy,
     /// When it was started, so that versions of different runs are told apart.
     started_ms: i64,
+    pub(crate) events: Arc<Hub>,
+    heartbeat: Duration,
+    spend: Mutex<Spend>,
     counters: metrics::Counters,
     registry: Registry,
 }
@@ -63,6 +74,13 @@ impl App {
         counters.register(&mut registry);
         divert.tally.register(&mut registry);
         metrics::register_build(&mut registry);
+        let events = Arc::new(Hub::new(config.events.clone(), started_ms));
+        events.register(&mut registry);
+        let when = When {
+            now: clock.now(),
+            wall_ms: started_ms,
+        };
+        valves.observe(&events, when);
         registry.register_collector(Box::new(metrics::ValveCollector(Arc::downgrade(&valves))));
         Self {
             valves,
@@ -77,15 +95,44 @@ impl App {
             prices: config.lambda.clone(),
             configured: config.policy.clone(),
             started_ms,
+            events,
+            heartbeat: config.events.heartbeat,
+            spend: Mutex::default(),
             counters,
             registry,
         }
     }
 
-    /// What a version of the policy is called: no two policies of one sidecar have the same name, not even
-    /// before and after a restart.
-    pub(crate) fn policy_version(&self, version: u64) -> String {
-        format!("{:x}-{version}", self.started_ms)
+    /// What the cloud lane has cost so far, by the function's own timing and list prices.
+    pub(crate) fn spent_usd(&self) -> f64 {
+        let tally = &self.divert.tally;
+        let invocations = tally.invocations.get();
+        cost::lambda_usd(&self.prices, tally.billed_ms.get(), invocations)
+            + cost::puts_usd(&self.prices, invocations)
+    }
+
+    /// What it costs an hour, at the pace of the last minute. `None` in the first seconds.
+    pub(crate) fn usd_per_hour(&self, now: Moment) -> Option<f64> {
+        self.spend().per_hour(self.spent_usd(), now)
+    }
+
+    /// Takes stock, and tells how things stand to those who listen.
+    pub(crate) fn tick(&self) {
+        let when = self.when();
+        self.spend().note(self.spent_usd(), when.now);
+        self.events.lane(&self.divert.lane(), when);
+        if self.events.heard() {
+            self.events.tick(&Tick::of(self));
+        }
+    }
+
+    fn spend(&self) -> MutexGuard<'_, Spend> {
+        self.spend.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts connections that were ended because their client did not read.
+    pub(crate) fn stuck_connections(&self) -> Counter {
+        self.counters.stuck_connections.clone()
     }
 
     /// Now, on both clocks.
@@ -107,6 +154,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         )
         .route("/v1/status", get(status::get))
         .route("/v1/policy", get(policy::get).patch(policy::patch))
+        .route("/v1/events", get(events::get))
         .route("/metrics", get(metrics::get))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)

@@ -65,7 +65,7 @@ async fn change(app: &App, request: Request) -> Result<PolicyInForce, Problem> {
     app.valves
         .change_policy(expected, change, app.when())
         .map_err(|unchanged| match unchanged {
-            Unchanged::Stale { version } => stale(&app.policy_version(version)),
+            Unchanged::Stale { present } => stale(&present.name(app.started_ms)),
             Unchanged::Invalid(reasons) => Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "invalid-policy",
@@ -95,12 +95,13 @@ fn expected(app: &App, headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     if text.trim() == "*" {
         return Ok(None);
     }
-    let present = app.valves.policy().version;
-    let tag = tag(&app.policy_version(present));
+    let present = app.valves.policy();
+    let name = present.name(app.started_ms);
+    let tag = tag(&name);
     if text.split(',').any(|candidate| candidate.trim() == tag) {
-        return Ok(Some(present));
+        return Ok(Some(present.version));
     }
-    Err(stale(&app.policy_version(present)))
+    Err(stale(&name))
 }
 
 fn tag(version: &str) -> String {
@@ -108,7 +109,7 @@ fn tag(version: &str) -> String {
 }
 
 fn answer(app: &App, now: PolicyInForce, patched: bool) -> Response {
-    let version = app.policy_version(now.version);
+    let version = now.name(app.started_ms);
     let etag = HeaderValue::from_str(&tag(&version));
     let body = PolicyAnswer {
         version,

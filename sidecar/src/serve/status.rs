@@ -1,6 +1,6 @@
 //! `GET /v1/status`: everything at a glance.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use axum::Json;
@@ -10,7 +10,8 @@ use spillway_core::directive::{Directive, Mode};
 use spillway_core::ids::{AttemptId, JobName, ValveName};
 
 use super::App;
-use crate::decide::RecordsPerSecond;
+use super::summary::{ValveSummary, summaries};
+use crate::decide::{CloudLane, PolicyMode, RecordsPerSecond};
 use crate::divert::cost;
 use crate::latency::Summary;
 use crate::sense::JobSeen;
@@ -19,16 +20,55 @@ use crate::valves::{Latest, ModeChange, Valve};
 #[derive(Serialize)]
 pub(crate) struct Status {
     version: &'static str,
+    /// The sidecar's wall clock, for ages of what has a time.
+    time_ms: i64,
     uptime_ms: u64,
+    problems: BTreeMap<&'static str, String>,
+    policy: PolicyStatus,
     mode: Mode,
     reason: String,
     job: JobSeen,
     capacity_per_s: Option<f64>,
+    /// Whole valves.
+    totals: Vec<ValveSummary>,
+    /// Their subtasks.
     valves: Vec<SubtaskStatus>,
+    cloud: CloudStatus,
     divert: DivertStatus,
     function: FunctionStatus,
     cost_usd: Cost,
     modes: VecDeque<ModeChange>,
+}
+
+/// The policy in force, in short; `GET /v1/policy` has all of it.
+#[derive(Serialize)]
+struct PolicyStatus {
+    version: String,
+    changed_ms: Option<i64>,
+    mode: PolicyMode,
+    max_usd_per_hour: Option<f64>,
+}
+
+/// Whether the cloud lane takes batches.
+#[derive(Serialize)]
+struct CloudStatus {
+    open: bool,
+    credits: u32,
+    reason: Option<String>,
+}
+
+impl From<CloudLane> for CloudStatus {
+    fn from(lane: CloudLane) -> Self {
+        let (open, credits, reason) = match lane {
+            CloudLane::Open { credits } => (true, credits, None),
+            CloudLane::Closed { reason } => (false, 0, Some(reason)),
+        };
+        Self {
+            open,
+            credits,
+            reason,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -90,6 +130,10 @@ struct FunctionStatus {
 struct Cost {
     lambda: f64,
     s3_puts: f64,
+    /// All of it.
+    total: f64,
+    /// At the pace of the last minute; null in the first seconds.
+    per_hour: Option<f64>,
 }
 
 pub(crate) async fn get(State(app): State<Arc<App>>) -> Json<Status> {
@@ -98,6 +142,8 @@ pub(crate) async fn get(State(app): State<Arc<App>>) -> Json<Status> {
 
 impl Status {
     fn of(app: &App) -> Self {
+        let when = app.when();
+        let policy = app.valves.policy();
         let tally = &app.divert.tally;
         let (valves, modes, (mode, reason, capacity)) = app.valves.inspect(|valves, modes| {
             let subtasks = valves
@@ -112,7 +158,15 @@ impl Status {
         });
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            uptime_ms: u64::try_from(app.clock.now().elapsed().as_millis()).unwrap_or(u64::MAX),
+            time_ms: when.wall_ms,
+            uptime_ms: u64::try_from(when.now.elapsed().as_millis()).unwrap_or(u64::MAX),
+            problems: app.readiness.problems(),
+            policy: PolicyStatus {
+                version: policy.name(app.started_ms),
+                changed_ms: policy.changed_ms,
+                mode: policy.policy.mode,
+                max_usd_per_hour: policy.policy.max_usd_per_hour,
+            },
             mode,
             reason,
             job: app
@@ -121,7 +175,9 @@ impl Status {
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .clone(),
             capacity_per_s: capacity,
+            totals: summaries(app, when.now),
             valves,
+            cloud: app.divert.lane().into(),
             divert: DivertStatus {
                 batches: tally.batches.get(),
                 failed: tally.all_failed(),
@@ -149,6 +205,8 @@ impl Status {
                     tally.invocations.get(),
                 ),
                 s3_puts: cost::puts_usd(&app.prices, tally.invocations.get()),
+                total: app.spent_usd(),
+                per_hour: app.usd_per_hour(when.now),
             },
             modes,
         }

@@ -1,5 +1,6 @@
 //! The whole sidecar, in this process, behind a real socket.
 
+mod events;
 mod limits;
 mod policy;
 mod server;
@@ -199,6 +200,29 @@ async fn the_status_shows_everything_that_the_contract_names() {
         "/job/id",
         "/job/state",
         "/capacity_per_s",
+        "/time_ms",
+        "/problems",
+        "/policy/version",
+        "/policy/changed_ms",
+        "/policy/mode",
+        "/policy/max_usd_per_hour",
+        "/totals/0/job",
+        "/totals/0/valve",
+        "/totals/0/mode",
+        "/totals/0/reason",
+        "/totals/0/subtasks",
+        "/totals/0/capacity",
+        "/totals/0/bound_by",
+        "/totals/0/received_per_s",
+        "/totals/0/kept_per_s",
+        "/totals/0/diverted_per_s",
+        "/totals/0/latency_ms/local/p99",
+        "/totals/0/latency_ms/cloud/count",
+        "/cloud/open",
+        "/cloud/credits",
+        "/cloud/reason",
+        "/cost_usd/total",
+        "/cost_usd/per_hour",
         "/valves/0/job",
         "/valves/0/valve",
         "/valves/0/subtask",
@@ -258,6 +282,13 @@ async fn the_metrics_have_the_prefix_and_count() {
         "spillway_divert_duration_seconds_count 1",
         "spillway_valve_received_records_total{job=\"wordcount\",valve=\"valve\",subtask=\"0\"} 1000",
         "spillway_mode{job=\"wordcount\",valve=\"valve\"} 2",
+        "spillway_credits{job=\"wordcount\",valve=\"valve\"} 24",
+        "spillway_arrival_records_per_second{job=\"wordcount\",valve=\"valve\"} 10000.0",
+        "spillway_budget_exhausted{job=\"wordcount\",valve=\"valve\",budget=\"spend\"} 0",
+        "spillway_policy_version 1",
+        "spillway_policy{key=\"engage_utilization\"} 0.9",
+        "spillway_events_clients 0",
+        "spillway_events_dropped_clients_total 0",
     ] {
         assert!(
             metrics.text.contains(line),
