@@ -33,6 +33,10 @@ pub struct Books {
     pub subtask: u32,
     /// The number of the valve's subtasks.
     pub parallelism: u32,
+    /// The checkpoint that the attempt started from, 0 if from nothing; `None` if its valve was
+    /// of a version that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<u64>,
     /// The checkpoint whose barrier these books precede; `None` for the last ones.
     #[serde(deserialize_with = "marker::nullable")]
     pub checkpoint: Option<u64>,
@@ -79,6 +83,8 @@ pub struct BooksHead {
     pub subtask: u32,
     /// The number of the valve's subtasks.
     pub parallelism: u32,
+    /// The checkpoint that the attempt started from; see [`Books::restored`].
+    pub restored: Option<u64>,
     /// The size of the windows.
     pub window_size: WindowSize,
 }
@@ -99,6 +105,7 @@ impl Books {
             attempt: head.attempt,
             subtask: head.subtask,
             parallelism: head.parallelism,
+            restored: head.restored,
             checkpoint,
             window_size: head.window_size,
             watermark_ms,

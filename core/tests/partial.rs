@@ -80,6 +80,30 @@ fn a_partial_without_rows_still_tells_its_records() {
 }
 
 #[test]
+fn damage_to_any_byte_is_an_error_or_another_row_but_never_a_panic() {
+    let records = [(0, "to be or not to be"), (1500, "that is the question")];
+    let whole = content(&batch(1, &records));
+    for position in 0..whole.len() {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut damaged = whole.clone();
+            damaged[position] ^= flip;
+            let read = std::panic::catch_unwind(|| read_through(damaged));
+            assert!(read.is_ok(), "byte {position} ^ {flip:#x}");
+        }
+    }
+}
+
+/// As a reader would: keys need not be UTF-8 any more.
+fn read_through(content: Vec<u8>) -> Result<usize, PartialError> {
+    let mut reader = PartialReader::open(content.into())?;
+    let mut rows = 0;
+    while reader.next_row()?.is_some() {
+        rows += 1;
+    }
+    Ok(rows)
+}
+
+#[test]
 fn what_is_no_partial_is_refused() {
     let open = |content: &[u8]| PartialReader::open(Bytes::copy_from_slice(content)).err();
     let good = content(&batch(0, &[(0, "to be")]));

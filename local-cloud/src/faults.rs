@@ -52,6 +52,22 @@ pub enum S3Fault {
     /// The request is served, but the answer is 500 `InternalError`. Only PUT and POST match.
     #[serde(rename = "put_succeeds_answers_500")]
     PutSucceedsAnswers500,
+    /// 409 `ConditionalRequestConflict`, as when another request writes the same key; nothing is done. Only PUT and POST match.
+    #[serde(rename = "409_conditional_request_conflict")]
+    Conflict,
+    /// 412 `PreconditionFailed`; nothing is done. Only PUT and POST match.
+    #[serde(rename = "412_precondition_failed")]
+    PreconditionFailed,
+}
+
+impl S3Fault {
+    /// Whether it can only happen to a request that writes.
+    fn is_of_writes(self) -> bool {
+        matches!(
+            self,
+            Self::PutSucceedsAnswers500 | Self::Conflict | Self::PreconditionFailed
+        )
+    }
 }
 
 /// One rule: of the calls that match, the `every`-th, 2·`every`-th, … fails, `count` times in all.
@@ -157,7 +173,7 @@ impl Faults {
                     .as_ref()
                     .is_none_or(|part| path.contains(part.as_str()))
             })
-            .filter(|rule| writes || rule.kind != S3Fault::PutSucceedsAnswers500)
+            .filter(|rule| writes || !rule.kind.is_of_writes())
             .find_map(Rule::strike)
     }
 }
@@ -216,6 +232,19 @@ mod tests {
         assert_eq!(
             faults.for_s3("/b/partials/x", false).unwrap().kind,
             S3Fault::InternalError
+        );
+    }
+
+    #[test]
+    fn conflicts_are_of_writes_only() {
+        let mut faults = faults(
+            r#"{"s3":[{"kind":"409_conditional_request_conflict","count":1},{"kind":"412_precondition_failed"}]}"#,
+        );
+        assert_eq!(faults.for_s3("/b/x", false), None);
+        assert_eq!(faults.for_s3("/b/x", true).unwrap().kind, S3Fault::Conflict);
+        assert_eq!(
+            faults.for_s3("/b/x", true).unwrap().kind,
+            S3Fault::PreconditionFailed
         );
     }
 

@@ -196,7 +196,7 @@ pub struct Summary {
     pub repeated_receipts: u64,
     /// Lines of books beyond the first of their attempt and checkpoint.
     pub repeated_books: u64,
-    /// Lines of books for a checkpoint that another attempt has books for.
+    /// How often a stretch of the job is told by two attempts; see [`Replay`](crate::books::Replay).
     pub replayed_books: u64,
     /// Rows of the result.
     pub rows: u64,
@@ -240,11 +240,12 @@ impl Summary {
         let windows_detail: Vec<_> = balance.open().map(WindowDetail::of).collect();
         let open = windows_detail.len();
         let lineage = &ledger.lineage;
+        let (replayed_books, _) = lineage.replays();
         // A repeated line keeps a window open, unless it names none.
         let clean = lanes.bad_partial_count == 0
             && ledger.repeated_receipts == 0
             && lineage.repeated == 0
-            && lineage.replayed == 0;
+            && replayed_books == 0;
         Self {
             job: ledger.job().map(ToString::to_string).unwrap_or_default(),
             workload: workload.name(),
@@ -272,7 +273,7 @@ impl Summary {
             bad_partials: lanes.bad_partial_count,
             repeated_receipts: ledger.repeated_receipts,
             repeated_books: lineage.repeated,
-            replayed_books: lineage.replayed,
+            replayed_books,
             rows,
             windows_detail,
             bad_partials_detail: lanes.bad_partials.iter().map(ToString::to_string).collect(),

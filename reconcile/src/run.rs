@@ -78,8 +78,8 @@ impl Reconcile<'_> {
         let rows = parts.iter().map(|part| part.rows).sum();
         let summary = Summary::new(&ledger, &lanes, &balance, orphans, workload, rows);
         result::publish(self.out, runs.folder(), &parts, marker(&summary, &parts)?)?;
-        let replay = ledger.lineage.replay.as_ref();
-        let sheet = sheet(&summary, &balance, replay, &self.out.uri(""));
+        let (_, replay) = ledger.lineage.replays();
+        let sheet = sheet(&summary, &balance, replay.as_ref(), &self.out.uri(""));
         Ok(Outcome {
             summary,
             sheet,

@@ -154,13 +154,20 @@ fn defects(out: &mut String, s: &Summary, replay: Option<&Replay>) -> std::fmt::
             s.repeated_receipts, s.repeated_books
         )?;
     }
-    if let Some(replay) = replay {
+    if s.replayed_books > 0 {
+        let which = replay.map_or_else(String::new, |replay| {
+            format!(
+                " (valve {}, subtask {}: attempt {} began after checkpoint {}, beyond which attempt \
+                 {} had come)",
+                replay.valve, replay.subtask, replay.again, replay.after, replay.before
+            )
+        });
         writeln!(
             out,
-            "  {} books are for a checkpoint that another attempt has books for (valve {}, subtask \
-             {}, checkpoint {}, attempt {}): the job was restored from a checkpoint before its \
-             last, or started anew in this folder. Its records since then are in the result twice.",
-            s.replayed_books, replay.valve, replay.subtask, replay.checkpoint, replay.attempt
+            "  {} times books tell again what another attempt's books tell{which}: the job was \
+             restored from a checkpoint before its last, or started anew in this folder. Its \
+             records since then are in the result twice.",
+            s.replayed_books
         )?;
     }
     Ok(())

@@ -67,6 +67,8 @@ def parser() -> argparse.ArgumentParser:
     start.add_argument("--cpus-tm", type=cpu_list, metavar="LIST", help="pin each TaskManager to these CPUs")
     start.add_argument("--taskmanagers", type=positive, default=1, metavar="N", help="how many TaskManagers (1)")
     start.add_argument("--slots", type=positive, default=1, metavar="N", help="task slots of each TaskManager (1)")
+    start.add_argument("--restart-jobmanager", action="store_true",
+                       help="restart a JobManager that died; its jobs have to be submitted anew")
     start.add_argument("--conf", type=setting, action="append", default=[], metavar="KEY=VALUE",
                        help="a Flink option, over the defaults of flink_cluster/config.py; may be repeated")
     start.add_argument("--timeout", type=positive, default=60, metavar="SECONDS", help="give up after so long (60)")

@@ -107,6 +107,7 @@ def write_plan(directory: str, settings: dict, arguments) -> None:
         "jobmanager": jobmanager,
         "taskmanager": taskmanager,
         "taskmanagers": arguments.taskmanagers,
+        "restart_jobmanager": arguments.restart_jobmanager,
         "cpus_jm": arguments.cpus_jm,
         "cpus_tm": arguments.cpus_tm,
         "owner": identity(arguments.owner) if arguments.owner else None,

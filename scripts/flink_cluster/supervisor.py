@@ -1,7 +1,8 @@
 """Keeps a cluster's processes: restarts a TaskManager that died, as systemd or Kubernetes would.
 
-A JobManager that died is not restarted: without high availability it has lost its jobs, and a cluster that
-looks healthy but has forgotten the job is worse than none. Its end ends the cluster.
+A JobManager that died is not restarted unless the plan asks for it: without high availability it has lost its
+jobs, and a cluster that looks healthy but has forgotten the job is worse than none. Its end ends the cluster.
+Whoever asks for a restart submits the job anew, from its last checkpoint.
 """
 
 import json
@@ -34,12 +35,13 @@ def write_atomically(path: str, content: dict) -> None:
     os.replace(temporary, path)
 
 
-class TaskManager:
-    """One TaskManager's place: its command, its process, and when it may be started again."""
+class Member:
+    """One process's place in the cluster: its command, its process, and when it may be started again."""
 
-    def __init__(self, index: int, plan: dict, directory: str):
-        self.name = f"taskmanager-{index}"
-        self._plan = plan
+    def __init__(self, name: str, command: list, cpus: list, directory: str):
+        self.name = name
+        self._command = [part.replace("{name}", name) for part in command]
+        self._cpus = cpus
         self._directory = directory
         self._young_deaths = 0
         self.process = None
@@ -48,9 +50,9 @@ class TaskManager:
 
     def start(self) -> None:
         self.process = spawn(
-            [part.replace("{name}", self.name) for part in self._plan["taskmanager"]],
+            self._command,
             environment=config.environment(self._directory),
-            cpus=self._plan["cpus_tm"],
+            cpus=self._cpus,
             output=os.path.join(self._directory, "log", f"{self.name}.out"),
         )
         self.started = time.monotonic()
@@ -74,45 +76,45 @@ def supervise(directory: str) -> int:
     wanted = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
 
-    jobmanager = spawn(
-        plan["jobmanager"],
-        environment=config.environment(directory),
-        cpus=plan["cpus_jm"],
-        output=os.path.join(directory, "log", "jobmanager.out"),
-    )
-    taskmanagers = [TaskManager(index, plan, directory) for index in range(plan["taskmanagers"])]
+    jobmanager = Member("jobmanager", plan["jobmanager"], plan["cpus_jm"], directory)
+    taskmanagers = [
+        Member(f"taskmanager-{index}", plan["taskmanager"], plan["cpus_tm"], directory)
+        for index in range(plan["taskmanagers"])
+    ]
+    members = [jobmanager, *taskmanagers]
     exit_code = 0
     try:
         while True:
             changed = False
-            for taskmanager in taskmanagers:
-                taskmanager.reap()
-                if taskmanager.process is None and time.monotonic() >= taskmanager.start_at:
-                    taskmanager.start()
+            if jobmanager.process and jobmanager.process.poll() is not None and not plan["restart_jobmanager"]:
+                log(f"the JobManager ended with {jobmanager.process.returncode}: its jobs are lost, so the cluster ends")
+                exit_code = 1
+                break
+            for member in members:
+                member.reap()
+                if member.process is None and time.monotonic() >= member.start_at:
+                    member.start()
                     changed = True
             if changed:
                 running = [t.process.pid for t in taskmanagers if t.process]
+                of_jobmanager = [jobmanager.process.pid] if jobmanager.process else []
                 write_atomically(state_file, {
                     "rest_url": plan["rest_url"],
-                    "jobmanager_pid": jobmanager.pid,
+                    "jobmanager_pid": of_jobmanager[0] if of_jobmanager else None,
                     "taskmanager_pids": running,
                     "supervisor_pid": os.getpid(),
-                    "processes": [identity(pid) for pid in [os.getpid(), jobmanager.pid, *running]],
+                    "processes": [identity(pid) for pid in [os.getpid(), *of_jobmanager, *running]],
                 })
-            due = [t.start_at - time.monotonic() for t in taskmanagers if t.process is None]
+            due = [m.start_at - time.monotonic() for m in members if m.process is None]
             received = signal.sigtimedwait(wanted, max(0.0, min(due, default=1.0)))
             if received is not None and received.si_signo != signal.SIGCHLD:
                 log(f"stopping on {signal.Signals(received.si_signo).name}")
-                break
-            if jobmanager.poll() is not None:
-                log(f"the JobManager ended with {jobmanager.returncode}: its jobs are lost, so the cluster ends")
-                exit_code = 1
                 break
             if plan["owner"] and not is_alive(plan["owner"]):
                 log(f"the owner (pid {plan['owner']['pid']}) has ended: so does the cluster")
                 break
     finally:
-        stop_all([jobmanager, *(t.process for t in taskmanagers if t.process)])
+        stop_all([m.process for m in members if m.process])
         if os.path.exists(state_file):
             os.remove(state_file)
     return exit_code

@@ -12,7 +12,7 @@ from demo.console import Console
 from demo.errors import DemoError, Interrupted
 from demo.options import ROOT
 
-from . import code, e2e, smoke
+from . import code, e2e, faults, smoke
 from .step import Step
 from .tally import Tally
 
@@ -27,6 +27,7 @@ SUITES: dict[str, Callable[[Console], Tally]] = {
     "python": _steps(code.PYTHON),
     "parity": _steps(code.PARITY),
     "e2e": e2e.run,
+    "faults": _steps(faults.FAULTS),
     "smoke": smoke.run,
 }
 

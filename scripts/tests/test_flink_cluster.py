@@ -36,7 +36,7 @@ class SupervisorTest(unittest.TestCase):
 
     def supervise(self, **changes):
         plan = {"rest_url": "http://127.0.0.1:1", "jobmanager": SLEEP, "taskmanager": SLEEP, "taskmanagers": 2,
-                "cpus_jm": None, "cpus_tm": None, "owner": None, **changes}
+                "cpus_jm": None, "cpus_tm": None, "owner": None, "restart_jobmanager": False, **changes}
         Path(self.folder, "plan.json").write_text(json.dumps(plan))
         supervisor = subprocess.Popen([*cluster.SUPERVISOR, self.folder], stdout=subprocess.DEVNULL,
                                       env={**os.environ, "PYTHONPATH": cluster.SCRIPTS})
@@ -77,6 +77,14 @@ class SupervisorTest(unittest.TestCase):
         os.kill(cluster.state(self.folder)["jobmanager_pid"], signal.SIGKILL)
         self.assertEqual(1, supervisor.wait(LIMIT_S))
         self.assertEqual([], [p for p in of_cluster if processes.is_alive(p)])
+
+    def test_restarts_a_jobmanager_that_was_killed_if_it_is_asked_to(self):
+        self.supervise(restart_jobmanager=True)
+        before = cluster.state(self.folder)
+        os.kill(before["jobmanager_pid"], signal.SIGKILL)
+        after = wait_for(lambda: (s := cluster.state(self.folder)) and s["jobmanager_pid"] != before["jobmanager_pid"] and s)
+        self.assertEqual(before["taskmanager_pids"], after["taskmanager_pids"])
+        self.assertEqual(4, len(cluster.running(self.folder)))
 
     def test_the_clusters_end_follows_its_owners(self):
         owner = subprocess.Popen(SLEEP)

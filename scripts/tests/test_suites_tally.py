@@ -2,7 +2,7 @@
 
 import unittest
 
-from suites import tally
+from suites import faults, tally
 from suites.tally import Tally
 
 CARGO = """
@@ -25,6 +25,13 @@ class TallyTest(unittest.TestCase):
         self.assertEqual(Tally(17, 3), tally.maven(MAVEN, 1))
         self.assertEqual(Tally(47, 3), tally.unittest(UNITTEST, 1))
         self.assertEqual(Tally(50, 0), tally.unittest("Ran 50 tests in 3.7s\n\nOK\n", 0))
+
+    def test_the_fault_harness_counts_runs(self):
+        self.assertEqual(Tally(12, 0), faults.count("   GOOD: ...\n12 good, 0 wrong\n", 0))
+        self.assertEqual(Tally(11, 1), faults.count("11 good, 1 wrong: wire-1\n", 1))
+        for broken_off in ("", "== wire-1\n", "0 good, 0 wrong\n"):
+            self.assertEqual(1, faults.count(broken_off, 0).failed)
+        self.assertEqual(1, faults.count("3 good, 0 wrong\n", 69).failed)
 
     def test_a_tool_that_fails_without_counting_has_failed_once(self):
         for count in (tally.cargo, tally.maven, tally.unittest, tally.verdict):

@@ -1,5 +1,6 @@
 //! Partials: a batch's aggregate as one Parquet file.
 
+mod guard;
 mod read;
 mod write;
 
@@ -9,6 +10,7 @@ use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as PhysicalType};
 use parquet::errors::{ParquetError, Result};
 use parquet::schema::types::{Type, TypePtr};
 
+pub use guard::guarded;
 pub use read::PartialReader;
 pub use write::write;
 

@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader};
 use parquet::file::serialized_reader::SerializedFileReader;
 
-use super::{BATCH_METADATA, PartialError, WINDOWS_METADATA, WORKLOAD_METADATA, schema};
+use super::{BATCH_METADATA, PartialError, WINDOWS_METADATA, WORKLOAD_METADATA, guarded, schema};
 use crate::ids::BatchId;
 use crate::receipt::WindowCount;
 use crate::row::Row;
@@ -44,10 +45,9 @@ struct Chunk {
 impl PartialReader {
     /// Opens a partial: reads its metadata and checks that its columns are those of its workload.
     ///
-    /// Compare the content's checksum with the receipt's first: the Parquet library panics on some
-    /// kinds of damage.
+    /// Compare the content's checksum with the receipt's first: not all damage can be noticed here.
     pub fn open(content: Bytes) -> Result<Self, PartialError> {
-        let file = SerializedFileReader::new(content)?;
+        let file = guarded(|| SerializedFileReader::new(content))?;
         let metadata = file.metadata().file_metadata();
         let value = |key| {
             let pairs = metadata.key_value_metadata().map_or(&[][..], Vec::as_slice);
@@ -120,9 +120,12 @@ impl PartialReader {
             Some(columns) => columns,
             None if self.next_row_group == self.file.num_row_groups() => return Ok(false),
             none => {
-                let rows = self.file.get_row_group(self.next_row_group)?;
+                let (file, index) = (&self.file, self.next_row_group);
                 self.next_row_group += 1;
-                none.insert(Columns::of(&*rows, self.workload.measures().len())?)
+                let measures = self.workload.measures().len();
+                none.insert(guarded(|| {
+                    Columns::of(&*file.get_row_group(index)?, measures)
+                })?)
             }
         };
         let rows = self.chunk.fill(columns)?;
@@ -134,7 +137,7 @@ impl PartialReader {
 }
 
 impl Columns {
-    fn of(rows: &dyn RowGroupReader, measures: usize) -> Result<Self, PartialError> {
+    fn of(rows: &dyn RowGroupReader, measures: usize) -> Result<Self, ParquetError> {
         let integers = |index| {
             rows.get_column_reader(index)
                 .map(get_typed_column_reader::<Int64Type>)
@@ -157,9 +160,11 @@ impl Chunk {
 
     fn fill(&mut self, columns: &mut Columns) -> Result<usize, PartialError> {
         let rows = read_integers(&mut columns.window_starts, &mut self.window_starts)?;
-        let (keys, _, _) = columns
-            .keys
-            .read_records(CHUNK_ROWS, None, None, &mut self.keys)?;
+        let (keys, _, _) = guarded(|| {
+            columns
+                .keys
+                .read_records(CHUNK_ROWS, None, None, &mut self.keys)
+        })?;
         let mut even = keys == rows;
         for (column, values) in columns.measures.iter_mut().zip(&mut self.measures) {
             even &= read_integers(column, values)? == rows;
@@ -176,6 +181,6 @@ fn read_integers(
     column: &mut ColumnReaderImpl<Int64Type>,
     values: &mut Vec<i64>,
 ) -> Result<usize, PartialError> {
-    let (records, _, _) = column.read_records(CHUNK_ROWS, None, None, values)?;
+    let (records, _, _) = guarded(|| column.read_records(CHUNK_ROWS, None, None, values))?;
     Ok(records)
 }

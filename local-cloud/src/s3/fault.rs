@@ -44,6 +44,14 @@ pub(crate) async fn handle(
             drain(request).await;
             Ok(error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown"))
         }
+        S3Fault::Conflict => {
+            drain(request).await;
+            Ok(error(StatusCode::CONFLICT, "ConditionalRequestConflict"))
+        }
+        S3Fault::PreconditionFailed => {
+            drain(request).await;
+            Ok(error(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"))
+        }
         S3Fault::Slow => {
             tokio::time::sleep(fault.delay).await;
             serve(request).await

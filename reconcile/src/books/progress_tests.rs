@@ -17,6 +17,7 @@ pub(in crate::books) fn books(
         attempt: format!("{attempt:016x}").parse().unwrap(),
         subtask,
         parallelism,
+        restored: None,
         window_size: WindowSize::from_millis(1000).unwrap(),
     };
     Books::new(head, checkpoint, watermark_ms, Vec::new())

@@ -29,7 +29,7 @@ impl PartReader {
         let broken = |error: ParquetError| damaged(&error);
         let file = File::open(path)
             .map_err(|error| Error::io(format_args!("cannot read {}", path.display()), &error))?;
-        let file = SerializedFileReader::new(file).map_err(broken)?;
+        let file = partial::guarded(|| SerializedFileReader::new(file)).map_err(broken)?;
         let schema = partial::schema(workload).map_err(broken)?;
         if file.metadata().file_metadata().schema().get_fields() != schema.get_fields() {
             let message = format!("its columns are not those of a {} result", workload.name());
@@ -48,9 +48,9 @@ impl PartReader {
     ) -> Result<(), Error> {
         let mut row = vec![0; self.measures];
         for index in 0..self.file.num_row_groups() {
-            let mut group =
-                Columns::open(&self.file, index, self.measures).map_err(|error| damaged(&error))?;
-            while group.fill().map_err(|error| damaged(&error))? {
+            let mut group = partial::guarded(|| Columns::open(&self.file, index, self.measures))
+                .map_err(|error| damaged(&error))?;
+            while partial::guarded(|| group.fill()).map_err(|error| damaged(&error))? {
                 for (n, window_start_ms) in group.window_starts.iter().enumerate() {
                     for (value, (_, column)) in row.iter_mut().zip(&group.measures) {
                         *value = column[n];

@@ -181,6 +181,7 @@ pub(crate) fn books(checkpoint: Option<(u64, i64)>, windows: &[BooksWindow]) -> 
         attempt: ATTEMPT.parse().unwrap(),
         subtask: 0,
         parallelism: 1,
+        restored: Some(0),
         window_size: WindowSize::from_millis(WINDOW_MS).unwrap(),
     };
     let (number, watermark_ms) = checkpoint.map_or((None, i64::MAX), |(n, w)| (Some(n), w));

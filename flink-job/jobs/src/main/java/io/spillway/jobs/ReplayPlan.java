@@ -17,16 +17,21 @@ record ReplayPlan(ReplaySource.Settings settings) {
   private static final int DECIMALS = 6;
 
   /**
-   * Settles when the run starts: at the first full second after now and the lead, so that the
-   * seconds by which latencies are logged are whole seconds of the profile too.
+   * Settles when the run starts: when it is told to, or at the first full second after now and the
+   * lead, so that the seconds by which latencies are logged are whole seconds of the profile too.
    */
   static ReplayPlan of(WordCountOptions options, Instant now) {
-    long earliestMs = now.plus(options.lead()).toEpochMilli();
-    long dueStartMs = Math.floorDiv(earliestMs + SECOND_MS - 1, SECOND_MS) * SECOND_MS;
+    long dueStartMs =
+        options.dueStartMs() == null ? afterTheLead(options, now) : options.dueStartMs();
     long eventStartMs = options.eventStartMs() == null ? dueStartMs : options.eventStartMs();
     return new ReplayPlan(
         new ReplaySource.Settings(
             options.input(), options.profile(), eventStartMs, dueStartMs, options.paced()));
+  }
+
+  private static long afterTheLead(WordCountOptions options, Instant now) {
+    long earliestMs = now.plus(options.lead()).toEpochMilli();
+    return Math.floorDiv(earliestMs + SECOND_MS - 1, SECOND_MS) * SECOND_MS;
   }
 
   /** One line for whoever watches the run. */

@@ -1,6 +1,7 @@
 package io.spillway.jobs;
 
 import io.spillway.jobs.replay.ReplaySource;
+import io.spillway.jobs.wordcount.LocalRow;
 import io.spillway.jobs.wordcount.WordCount;
 import io.spillway.valve.RecordCodec;
 import io.spillway.valve.Valve;
@@ -20,6 +21,7 @@ import org.apache.flink.configuration.PipelineOptions;
 import org.apache.flink.configuration.ReadableConfig;
 import org.apache.flink.core.execution.CheckpointingMode;
 import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 
 /**
@@ -38,6 +40,7 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 public final class WordCountJob {
   private static final String EXIT_CODES = "spillway.exit-codes";
   private static final String WORKLOAD = "wordcount";
+  private static final String LANE_SLOTS = "lane";
 
   /**
    * How long a record may wait in a half full network buffer. Flink's default of 100 ms would be
@@ -62,8 +65,8 @@ public final class WordCountJob {
 
   private static void submit(WordCountOptions options, Clock clock) throws Exception {
     ReplaySource.checkInput(options.input());
-    Output.check(options);
     StreamExecutionEnvironment env = environment(options, new Configuration());
+    Output.check(options, env.getConfiguration());
     ReplayPlan plan = ReplayPlan.of(options, clock.instant());
     build(env, options, plan);
     System.out.println(plan.toJson());
@@ -114,12 +117,16 @@ public final class WordCountJob {
       local = valve.local();
       valve
           .ledger()
-          .sinkTo(Output.sink(options, "ledger", new SimpleStringEncoder<>()))
+          .sinkTo(Output.sink(options, Output.LEDGER, new SimpleStringEncoder<>()))
           .name("ledger")
           .uid("ledger");
     }
-    WordCount.rows(local, options.window(), valveOptions)
-        .sinkTo(Output.sink(options, "local", WordCount.encoder()))
+    SingleOutputStreamOperator<LocalRow> rows =
+        WordCount.rows(local, options.window(), valveOptions);
+    if (options.laneApart()) {
+      rows = rows.slotSharingGroup(LANE_SLOTS);
+    }
+    rows.sinkTo(Output.sink(options, Output.LOCAL, WordCount.encoder()))
         // A chained sink would stop the windows while it uploads.
         .disableChaining()
         .name("local")

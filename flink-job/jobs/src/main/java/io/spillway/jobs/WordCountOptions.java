@@ -18,6 +18,8 @@ import java.util.Set;
  * @param profile how many records are due when
  * @param eventStartMs event time of offset 0; null for when it is due
  * @param lead time from submission until offset 0 is due
+ * @param dueStartMs wall clock at which offset 0 is due, whatever the lead; null for after the
+ *     lead. A run that is resumed from a checkpoint keeps its times with it
  * @param window size of the windows
  * @param output URI of the folder that holds the job's folder, without a slash at its end
  * @param job the job's stable name
@@ -27,6 +29,8 @@ import java.util.Set;
  * @param parallelism of each operator
  * @param latencyLog file for the latency histograms; null for none
  * @param paced false to emit as fast as possible
+ * @param laneApart whether the windows of the local lane get slots, hence TaskManagers, of their
+ *     own
  * @param properties further options of the valve
  */
 record WordCountOptions(
@@ -34,6 +38,7 @@ record WordCountOptions(
     Profile profile,
     Long eventStartMs,
     Duration lead,
+    Long dueStartMs,
     Duration window,
     String output,
     String job,
@@ -43,6 +48,7 @@ record WordCountOptions(
     int parallelism,
     String latencyLog,
     boolean paced,
+    boolean laneApart,
     Map<String, String> properties) {
 
   private static final Set<String> NAMES =
@@ -51,6 +57,7 @@ record WordCountOptions(
           "profile",
           "start",
           "lead",
+          "due",
           "window",
           "output",
           "job",
@@ -59,7 +66,7 @@ record WordCountOptions(
           "checkpoint-interval",
           "parallelism",
           "latency-log");
-  private static final Set<String> FLAGS = Set.of("unpaced");
+  private static final Set<String> FLAGS = Set.of("unpaced", "lane-apart");
   private static final String JOB_NAME = "[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}";
   private static final String VALVE_PREFIX = "spillway.valve.";
 
@@ -76,8 +83,9 @@ record WordCountOptions(
     return new WordCountOptions(
         line.require("input"),
         ProfileParser.parse(line.require("profile")),
-        start(line.get("start", null)),
+        time(line, "start"),
         duration(line, "lead", "3s", Duration.ZERO),
+        due(line),
         duration(line, "window", "1s", Duration.ofMillis(1)),
         output(line.require("output")),
         job(line.require("job")),
@@ -87,10 +95,20 @@ record WordCountOptions(
         parallelism(line.get("parallelism", "1")),
         line.get("latency-log", null),
         !line.has("unpaced"),
+        line.has("lane-apart"),
         properties(line));
   }
 
-  private static Long start(String text) throws InvalidInputException {
+  private static Long due(CommandLine line) throws InvalidInputException {
+    if (line.has("due") && line.has("lead")) {
+      throw CommandLine.usage(
+          "--due and --lead both say when the run starts: leave one of them out");
+    }
+    return time(line, "due");
+  }
+
+  private static Long time(CommandLine line, String name) throws InvalidInputException {
+    String text = line.get(name, null);
     if (text == null) {
       return null;
     }
@@ -100,8 +118,8 @@ record WordCountOptions(
           : OffsetDateTime.parse(text).toInstant().toEpochMilli();
     } catch (NumberFormatException | DateTimeException | ArithmeticException e) {
       throw CommandLine.usage(
-          "--start '%s' is neither milliseconds since 1970 nor a time such as 2026-01-01T00:00:00Z"
-              .formatted(text));
+          "--%s '%s' is neither milliseconds since 1970 nor a time such as 2026-01-01T00:00:00Z"
+              .formatted(name, text));
     }
   }
 

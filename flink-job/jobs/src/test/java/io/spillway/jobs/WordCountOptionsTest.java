@@ -31,6 +31,8 @@ class WordCountOptionsTest {
     assertThat(options.parallelism()).isEqualTo(1);
     assertThat(options.latencyLog()).isNull();
     assertThat(options.paced()).isTrue();
+    assertThat(options.dueStartMs()).isNull();
+    assertThat(options.laneApart()).isFalse();
     assertThat(options.properties()).isEmpty();
   }
 
@@ -39,7 +41,7 @@ class WordCountOptionsTest {
     WordCountOptions options =
         parse(
             "--start 2026-01-01T00:00:00Z --lead 0s --window 250ms --sidecar http://127.0.0.1:1"
-                + " --checkpoint-interval 2m --parallelism 3 --latency-log log --unpaced"
+                + " --checkpoint-interval 2m --parallelism 3 --latency-log log --unpaced --lane-apart"
                 + " -Dspillway.valve.batch.linger=50ms");
 
     assertThat(options.eventStartMs()).isEqualTo(1_767_225_600_000L);
@@ -50,6 +52,7 @@ class WordCountOptionsTest {
     assertThat(options.parallelism()).isEqualTo(3);
     assertThat(options.latencyLog()).isEqualTo("log");
     assertThat(options.paced()).isFalse();
+    assertThat(options.laneApart()).isTrue();
     assertThat(options.properties()).isEqualTo(Map.of("spillway.valve.batch.linger", "50ms"));
   }
 
@@ -65,6 +68,8 @@ class WordCountOptionsTest {
         "--start 99999999999999999999",
         "--lead 3",
         "--lead -1s",
+        "--due soon",
+        "--due 1000 --lead 3s",
         "--window 0ms",
         "--window 99999999999999999999s",
         "--valve maybe",
@@ -122,6 +127,14 @@ class WordCountOptionsTest {
     assertThat(
             ReplayPlan.of(parse("--lead 2s"), Instant.ofEpochMilli(10_000)).settings().dueStartMs())
         .isEqualTo(12_000);
+  }
+
+  @Test
+  void startsWhenItIsToldTo() throws Exception {
+    ReplayPlan plan = ReplayPlan.of(parse("--due 9001 --start 7"), Instant.ofEpochMilli(10_000));
+
+    assertThat(plan.settings().dueStartMs()).isEqualTo(9_001);
+    assertThat(plan.settings().eventStartMs()).isEqualTo(7);
   }
 
   @Test

@@ -14,6 +14,10 @@ import javax.annotation.Nullable;
 final class Books {
 
   private final String head;
+
+  /** The checkpoint that the attempt started from; 0, which is none's number, if from nothing. */
+  private long restored;
+
   private final long windowSizeMs;
   private final Map<Long, WindowCounts> windows = new HashMap<>();
 
@@ -38,8 +42,12 @@ final class Books {
             + "\",\"subtask\":"
             + identity.subtask()
             + ",\"parallelism\":"
-            + identity.parallelism()
-            + ",\"checkpoint\":";
+            + identity.parallelism();
+  }
+
+  /** Says which checkpoint the attempt starts from. */
+  void startFrom(long checkpoint) {
+    restored = checkpoint;
   }
 
   /** The counts of the window that a time belongs to. */
@@ -75,8 +83,9 @@ final class Books {
     }
     changed.sort(Comparator.comparingLong(window -> window.startMs));
 
-    StringBuilder line = new StringBuilder(head.length() + 160 + 128 * changed.size());
-    line.append(head).append(checkpoint);
+    StringBuilder line = new StringBuilder(head.length() + 200 + 128 * changed.size());
+    line.append(head).append(",\"restored\":").append(restored);
+    line.append(",\"checkpoint\":").append(checkpoint);
     line.append(",\"window_size_ms\":").append(windowSizeMs);
     line.append(",\"watermark_ms\":");
     if (watermarkMs == Long.MIN_VALUE) {

@@ -96,6 +96,7 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
   @Override
   public void initializeState(StateInitializationContext context) throws Exception {
     super.initializeState(context);
+    books.startFrom(context.getRestoredCheckpointId().orElse(0));
     connections = wiring.connect(config, identity, localOutput);
     directives = new DirectiveSlot(wiring.clock().nanos());
     clock = new CoarseClock(wiring.clock(), wiring.recordsPerClockReading());

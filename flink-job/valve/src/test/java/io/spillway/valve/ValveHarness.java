@@ -28,6 +28,9 @@ import org.apache.flink.util.OutputTag;
 /** A valve in Flink's operator harness, in a world that stands still unless told otherwise. */
 final class ValveHarness implements AutoCloseable {
 
+  /** The checkpoint that {@link #restore} restores from, as Flink tells the operator. */
+  static final long RESTORED_CHECKPOINT = 7;
+
   static final OutputTag<String> LEDGER = new OutputTag<>("ledger", Types.STRING);
   static final OutputTag<byte[]> LATE =
       new OutputTag<>("late", PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO);
@@ -73,6 +76,9 @@ final class ValveHarness implements AutoCloseable {
       Configuration options, @Nullable OperatorSubtaskState state, int parallelism, int subtask)
       throws Exception {
     ValveHarness harness = new ValveHarness(options, parallelism, subtask);
+    if (state != null) {
+      harness.flink.setRestoredCheckpointId(RESTORED_CHECKPOINT);
+    }
     harness.flink.initializeState(state);
     harness.flink.open();
     return harness;

@@ -126,6 +126,21 @@ class ValveStateTest {
   }
 
   @Test
+  void theBooksSayWhichCheckpointTheAttemptStartedFrom() throws Exception {
+    OperatorSubtaskState state;
+    try (ValveHarness valve = ValveHarness.open()) {
+      state = valve.record("a", 1).checkpoint(1);
+      assertThat(valve.books()).extracting(line -> line.get("restored").asLong()).containsOnly(0L);
+    }
+    try (ValveHarness valve = ValveHarness.restore(state)) {
+      valve.checkpoint(8);
+      assertThat(valve.books())
+          .extracting(line -> line.get("restored").asLong())
+          .containsOnly(ValveHarness.RESTORED_CHECKPOINT);
+    }
+  }
+
+  @Test
   void rescalingSplitsTheBatchesOverTheSubtasks() throws Exception {
     OperatorSubtaskState state;
     try (ValveHarness valve = ValveHarness.open(oneRecordBatches())) {

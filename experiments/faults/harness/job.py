@@ -1,0 +1,244 @@
+"""One run's job, over all its submissions: from a checkpoint, from a savepoint, at another parallelism."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Callable
+
+from demo.errors import EX_SOFTWARE, DemoError
+from demo.processes import wait_until
+from demo.services import BUCKET, EVENT_START_MS, WINDOW_MS
+
+from .flink import Flink, Refused, latest_checkpoint
+from .schedule import Schedule
+from .world import PREFIX, World
+
+_OVER = ("FINISHED", "FAILED", "CANCELED")
+_GONE_S, _UP_S = 25.0, 40.0
+# More checkpoints than a fault lasts.
+_STONES = 40
+
+
+class Job:
+    """What is submitted, and where it goes on from. Operations exclude each other; looking on does not."""
+
+    def __init__(self, world: World, schedule: Schedule, input_file: Path, due_start_ms: int, say: Callable[[str], None]) -> None:
+        self._world, self._schedule, self._input = world, schedule, input_file
+        self._due_start_ms, self._say = due_start_ms, say
+        self._lock = threading.RLock()
+        self.parallelism = schedule.setup.parallelism
+        self.id: str | None = None
+        # What the submission before this one came to, if that was its own.
+        self.restored_from: str | None = None
+        self.submissions = 0
+        self.flink_restarts = 0
+
+    @property
+    def _flink(self) -> Flink:
+        return self._world.flink
+
+    @property
+    def location(self) -> str:
+        """The job's folder in S3."""
+        return f"s3://{BUCKET}/{PREFIX}/{self._schedule.name}"
+
+    def checkpoints(self) -> str:
+        """Where Flink keeps them, as a URI."""
+        if self._schedule.setup.checkpoints_in_s3:
+            return f"s3://{BUCKET}/checkpoints/{self._schedule.name}"
+        return f"file://{self._folder()}"
+
+    def _folder(self) -> Path:
+        """The same as a folder: local-cloud keeps objects as files."""
+        if self._schedule.setup.checkpoints_in_s3:
+            return self._world.s3_root / BUCKET / "checkpoints" / self._schedule.name
+        return self._world.folder / "checkpoints" / self._schedule.name
+
+    def submit(self, restore: str | None = None) -> None:
+        """Starts it, or goes on from `restore`."""
+        setup = self._schedule.setup
+        arguments = [
+            "--input", str(self._input), "--profile", setup.profile, "--start", str(EVENT_START_MS), "--window", f"{WINDOW_MS}ms",
+            "--due", str(self._due_start_ms), "--output", f"s3://{BUCKET}/{PREFIX}", "--job", self._schedule.name,
+            "--sidecar", self._world.url("proxy"), "--checkpoint-interval", f"{setup.checkpoint_ms}ms",
+            "--parallelism", str(self.parallelism), *(["--lane-apart"] if setup.lane_apart else []),
+            f"-Dspillway.valve.batch.max-records={setup.batch_records}",
+            f"-Dspillway.valve.batch.linger={setup.batch_linger_ms} ms",
+            f"-Dspillway.valve.batch.deadline={setup.batch_deadline_ms} ms",
+        ]
+        options = {
+            "execution.checkpointing.dir": self.checkpoints(),
+            "execution.checkpointing.tolerable-failed-checkpoints": str(setup.tolerable_failed_checkpoints),
+        }
+        with self._lock:
+            self.id = self._submit(arguments, options, restore)
+            self.restored_from = restore
+            self.submissions += 1
+
+    def _submit(self, arguments: list[str], options: dict[str, str], restore: str | None) -> str:
+        """S3 may be broken just now; what Flink says of that must not end the run."""
+        trouble = ""
+        deadline = time.monotonic() + _UP_S
+        while time.monotonic() < deadline:
+            known = self._known()
+            try:
+                return self._flink.submit(self._world.jar_id, arguments, options, restore)
+            except Refused as refused:
+                trouble = str(refused)
+            # It may have been started although the answer was lost.
+            if started := [job for job in self._known() if job not in known]:
+                return started[0]
+            self._say(f"Flink did not take the job: {trouble}")
+            time.sleep(0.5)
+        raise DemoError(EX_SOFTWARE, f"the job cannot be submitted: {trouble}")
+
+    def _known(self) -> list[str]:
+        try:
+            return list(self._flink.jobs())
+        except Refused:
+            return []
+
+    def latest(self) -> str | None:
+        """Where it has to go on from: its newest completed checkpoint, or else what it was restored from."""
+        newest = latest_checkpoint(self._folder() / str(self.id))
+        return f"{self.checkpoints()}/{self.id}/{newest.name}" if newest else self.restored_from
+
+    def oldest(self) -> str | None:
+        """The oldest checkpoint that Flink still has."""
+        kept = sorted((self._folder() / str(self.id)).glob("chk-*/_metadata"), key=lambda path: int(path.parent.name.removeprefix("chk-")))
+        return f"{self.checkpoints()}/{self.id}/{kept[0].parent.name}" if kept else None
+
+    def state(self) -> str | None:
+        """Flink's word for it; None while it cannot be said."""
+        with self._lock:
+            return self._flink.state(self.id) if self.id else None
+
+    def note_restarts(self) -> None:
+        """Adds the restarts of this submission, before its JobManager forgets them."""
+        if self.id:
+            self.flink_restarts += self._flink.restarts(self.id)
+
+    # ------------------------------------------------------------------ operations
+
+    def cancel(self) -> bool:
+        """Cancels it and waits; False if it had ended by itself."""
+        with self._lock:
+            self.note_restarts()
+            before = self.state()
+            if before == "FINISHED":
+                return False
+            try:
+                self._flink.cancel(self.id)
+            except Refused as refused:
+                self._say(f"Flink does not cancel: {refused}")
+            if not wait_until(lambda: self.state() in _OVER, _GONE_S, 0.1):
+                raise DemoError(EX_SOFTWARE, f"the job does not end although it was cancelled: {self.state()}")
+            return self.state() != "FINISHED"
+
+    def cancel_and_restore(self, older: bool = False) -> str:
+        """Stops it hard and goes on from its newest checkpoint; says what was done.
+
+        `older`: from one before that, which nobody should do: what was committed since then is done again.
+        """
+        with self._lock:
+            if not self.cancel():
+                return "it had finished already"
+            restore = self.oldest() if older else self.latest()
+            self.submit(restore)
+            return f"goes on from {_name(restore)}"
+
+    def stop_and_restore(self, older: bool = False) -> str:
+        """Stops it with a savepoint and goes on from that; says what was done.
+
+        `older`: not from the savepoint but from a checkpoint before it, of which there is a copy.
+        """
+        with self._lock:
+            own, copy = self._folder() / str(self.id), self._folder() / "copy"
+            before = self.latest()
+            if self.state() != "RUNNING":
+                return f"no savepoint: the job is {self.state()}"
+            if older:
+                shutil.copytree(own, copy)
+            try:
+                savepoint = self._flink.stop_with_savepoint(self.id, f"{self.checkpoints()}/savepoints")
+            except Refused as refused:
+                return f"goes on without: {refused}"
+            if not wait_until(lambda: self.state() in _OVER, _GONE_S, 0.1) or self.state() != "FINISHED":
+                return f"the savepoint is made, but the job is {self.state()}"
+            if older:
+                # Flink removes a finished job's checkpoints.
+                shutil.copytree(copy, own, dirs_exist_ok=True)
+                savepoint = before
+            self.submit(savepoint)
+            return f"goes on from {_name(savepoint)}"
+
+    def restore_twice(self) -> str:
+        """Goes on from a checkpoint, is stopped before the next one, and goes on from the same again."""
+        with self._lock:
+            if not self.cancel():
+                return "it had finished already"
+            first = self.latest()
+            self.submit(first)
+            wait_until(lambda: self.state() in ("RUNNING", *_OVER), _UP_S, 0.02)
+            # It has to do something that is then forgotten.
+            time.sleep(0.15)
+            if not self.cancel():
+                return "it had finished already"
+            second = self.latest()
+            self.submit(second)
+            return f"goes on from {_name(first)}, and then from {_name(second)}" + (" again" if first == second else "")
+
+    def rescale(self, parallelism: int, by: str) -> str:
+        """Goes on at another parallelism; says what was done."""
+        with self._lock:
+            before, self.parallelism = self.parallelism, parallelism
+            done = self.stop_and_restore() if by == "savepoint" else self.cancel_and_restore()
+            if not done.startswith("goes on from"):
+                self.parallelism = before
+            return f"from {before} to {self.parallelism}: {done}"
+
+    def resubmit_after_jobmanager(self, kill: Callable[[], bool]) -> str:
+        """Kills the JobManager, waits for its successor, and goes on from the newest checkpoint on disk."""
+        with self._lock:
+            self.note_restarts()
+            if self.state() == "FINISHED":
+                return "the job had finished already"
+            kill()
+            if not wait_until(lambda: self._flink.taskmanagers() > 0, _UP_S, 0.1):
+                raise DemoError(EX_SOFTWARE, "no TaskManager comes back to the new JobManager")
+            restore = self.latest()
+            if restore is None and self.ended_in_the_ledger():
+                return "the job had finished already"
+            self.submit(restore)
+            return f"goes on from {_name(restore)}"
+
+    def ended_in_the_ledger(self) -> bool:
+        """Whether its last books are committed."""
+        folder = self._world.s3_root / BUCKET / PREFIX / self._schedule.name / "ledger"
+        return any('"final":true' in path.read_text(encoding="utf-8") for path in folder.glob("[!._]*") if path.is_file())
+
+    def block_checkpoints(self) -> Callable[[], None] | None:
+        """Puts files where Flink wants to make the next checkpoints' folders; what takes them away again."""
+        place = self._folder() / str(self.id)
+        numbers = [int(path.name.removeprefix("chk-")) for path in place.glob("chk-*")]
+        if not numbers:
+            return None
+        stones = [place / f"chk-{number}" for number in range(max(numbers) + 1, max(numbers) + 1 + _STONES)]
+        for stone in stones:
+            try:
+                stone.touch(exist_ok=False)
+            except FileExistsError:
+                continue
+
+        def clear() -> None:
+            for stone in stones:
+                if stone.is_file():
+                    stone.unlink()
+        return clear
+
+
+def _name(checkpoint: str | None) -> str:
+    return checkpoint.rstrip("/").rsplit("/", 1)[1] if checkpoint else "nothing: no checkpoint had completed"

@@ -1,0 +1,149 @@
+"""Runs that are written down rather than drawn: the stop tests, the recovery times, rescaling, a replay that must be noticed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Callable, Iterable
+
+from .conductor import Check, Timeline
+from .inject import Struck
+from .proxy import Report
+from .schedule import Fault, Schedule, Setup
+from .world import World
+
+# What issue 4 of the project demands.
+_ALL_TO_THE_CLOUD_S = 1.0
+_SIDECAR_BACK_S, _CLOUD_BACK_S = 1.0, 5.0
+# A breaker asks now and then whether the cloud is back, and that batch bounces; the rest goes local at once.
+_NEARLY_ALL = 0.9
+_NEARLY_NONE = 0.01
+
+_STEADY = Setup(profile="60k:15s", checkpoint_ms=700, batch_deadline_ms=2_000)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A schedule, and what more than the result it must show."""
+
+    schedule: Callable[[int], Schedule]
+    check: Check | None = None
+    expect_replay: bool = False
+
+
+def _of(name: str, setup: Setup, *faults: Fault) -> Callable[[int], Schedule]:
+    return lambda seed: Schedule(seed, name, setup, faults)
+
+
+# ------------------------------------------------------------------ reading the valves' reports
+
+
+def _at(reports: Iterable[Report], moment: float) -> dict[str, int]:
+    """The counters of all attempts together, as last reported before a moment."""
+    last: dict[tuple[str, int], Report] = {}
+    for report in reports:
+        if report.at <= moment:
+            last[(report.fields["attempt"], report.subtask)] = report
+    names = ("received", "kept", "diverted", "bounced", "unsettled")
+    return {name: sum(report.fields[name] for report in last.values()) for name in names}
+
+
+def _between(reports: list[Report], start: float, end: float) -> dict[str, int]:
+    """By how much the counters grew."""
+    before, after = _at(reports, start), _at(reports, end)
+    return {name: after[name] - before[name] for name in after}
+
+
+def _first(reports: list[Report], after: float, holds: Callable[[Report], bool]) -> float | None:
+    """How long after a moment the first report came for which something holds."""
+    return next((report.at - after for report in reports if report.at > after and holds(report)), None)
+
+
+def _wall_ms(timeline: Timeline, moment: float) -> int:
+    return timeline.due_wall_ms + round((moment - timeline.due) * 1_000)
+
+
+def _within(what: str, measured_s: float | None, limit_s: float) -> list[str]:
+    if measured_s is None:
+        return [f"{what}: never"]
+    return [] if measured_s <= limit_s else [f"{what}: after {measured_s:.2f} s, it must be within {limit_s:g} s"]
+
+
+# ------------------------------------------------------------------ what each must show
+
+
+def _cloud_stopped(world: World, schedule: Schedule, timeline: Timeline, _struck: list[Struck]) -> tuple[dict, list[str]]:
+    down, up = timeline.faults[0]
+    reports = world.proxy.reports
+    grown = _between(reports, down + schedule.setup.batch_deadline_ms / 1_000 + 0.5, up)
+    local = (grown["kept"] + grown["bounced"]) / max(1, grown["received"])
+    settled = _at(reports, up)["diverted"]
+    back = _first(reports, up, lambda report: report.fields["diverted"] > settled)
+    wrong = _within("diverting after the cloud was back", back, _CLOUD_BACK_S)
+    if local < _NEARLY_ALL or grown["diverted"] > 0:
+        wrong.append(f"without the cloud {local:.0%} went local, {grown['diverted']} records were settled in the cloud")
+    return {"local_while_down": round(local, 3), "diverting_again_s": _rounded(back)}, wrong
+
+
+def _sidecar_killed(world: World, _schedule: Schedule, timeline: Timeline, _struck: list[Struck]) -> tuple[dict, list[str]]:
+    _, up = timeline.faults[0]
+    up_ms = _wall_ms(timeline, up)
+    found = next((report.fields for report in world.proxy.reports if (report.fields.get("last_diverted_ms") or 0) > up_ms), None)
+    back = None
+    if found:
+        # A new episode says itself when it began; else the last record of the report is the best bound there is.
+        first = found["first_diverted_ms"]
+        back = (first if first > up_ms else found["last_diverted_ms"]) / 1_000 - up_ms / 1_000
+    return {"diverting_again_s": _rounded(back)}, _within("diverting after the sidecar was up again", back, _SIDECAR_BACK_S)
+
+
+def _lane_frozen(world: World, _schedule: Schedule, timeline: Timeline, struck: list[Struck]) -> tuple[dict, list[str]]:
+    frozen, thawed = timeline.faults[0]
+    reports = world.proxy.reports
+    grown = _between(reports, frozen + _ALL_TO_THE_CLOUD_S, thawed)
+    kept = grown["kept"] / max(1, grown["received"])
+    cloud = (grown["diverted"] + grown["unsettled"]) / max(1, grown["received"])
+    before = _between(reports, frozen - 2, frozen)
+    arrival = grown["received"] / max(0.1, thawed - frozen - _ALL_TO_THE_CLOUD_S) / max(1.0, before["received"] / 2)
+    kept_then = _at(reports, thawed)["kept"]
+    again = _first(reports, thawed, lambda report: report.fields["kept"] > kept_then)
+    wrong = _within("keeping records after the lane went on", again, 2.0)
+    if kept > _NEARLY_NONE or cloud < _NEARLY_ALL:
+        wrong.append(f"{_ALL_TO_THE_CLOUD_S:g} s after the lane was frozen {kept:.1%} were kept and {cloud:.0%} diverted")
+    if arrival < _NEARLY_ALL:
+        wrong.append(f"the frozen lane slowed the source down to {arrival:.0%}")
+    if struck[0].times != 1:
+        wrong.append("the lane had no TaskManager of its own")
+    return {"kept_while_frozen": round(kept, 4), "diverted_while_frozen": round(cloud, 3), "arrival_while_frozen": round(arrival, 2),
+            "keeping_again_s": _rounded(again)}, wrong
+
+
+def _rescaled(world: World, schedule: Schedule, _timeline: Timeline, struck: list[Struck]) -> tuple[dict, list[str]]:
+    seen = [report.fields["parallelism"] for report in world.proxy.reports]
+    seen = [value for index, value in enumerate(seen) if index == 0 or seen[index - 1] != value]
+    wanted = [schedule.setup.parallelism, *(fault.params["to"] for fault in schedule.faults)]
+    last_of: dict[str, Report] = {report.fields["attempt"]: report for report in world.proxy.reports}
+    in_flight = sum(report.fields["unsettled"] for report in last_of.values())
+    wrong = [] if seen == wanted else [f"the valve had the parallelisms {seen}, not {wanted}"]
+    wrong += [f"{one.fault.kind}: {one.said}" for one in struck if not one.times]
+    if not in_flight:
+        wrong.append("no batch was in flight when the valve was rescaled")
+    return {"parallelisms": seen, "records_unsettled_when_rescaled": in_flight}, wrong
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+_REPLAYS = (Fault(8_000, "cancel_and_restore", params={"older": True}), Fault(8_000, "savepoint_and_restore", params={"older": True}))
+
+SCENARIOS: dict[str, Scenario] = {
+    "cloud-stopped": Scenario(_of("cloud-stopped", _STEADY, Fault(4_000, "kill_lambda", 5_000)), _cloud_stopped),
+    "sidecar-killed": Scenario(_of("sidecar-killed", _STEADY, Fault(4_000, "kill_sidecar", 3_500)), _sidecar_killed),
+    # Shorter than the 5 s after which the JobManager gives the lane to another TaskManager.
+    "lane-frozen": Scenario(_of("lane-frozen", replace(_STEADY, mode="auto", lane_apart=True),
+                                Fault(6_000, "stop_taskmanager", 3_500, {"which": "lane"})), _lane_frozen),
+    "rescale": Scenario(_of("rescale", replace(_STEADY, batch_linger_ms=200),
+                            Fault(4_000, "rescale", params={"to": 3, "by": "cancel"}),
+                            Fault(9_000, "rescale", params={"to": 2, "by": "savepoint"})), _rescaled),
+    "replay": Scenario(lambda seed: Schedule(seed, "replay", _STEADY, (_REPLAYS[seed % 2],)), expect_replay=True),
+}

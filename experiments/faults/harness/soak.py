@@ -1,0 +1,109 @@
+"""A long run with a spike every minute: memory and file handles of every process, sampled, and whether they are flat."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .conductor import Timeline
+from .inject import Struck
+from .schedule import Schedule, Setup
+from .world import World
+
+_EVERY_S = 5.0
+# Flat: the median of the last quarter is above that of the second quarter by no more than this. The first quarter is for
+# warming up; medians, because a spike needs memory while it lasts, and the quarters have the same share of spikes.
+_MORE_MEMORY, _MORE_MEMORY_KB = 0.10, 16 * 1024
+_MORE_HANDLES = 8
+# S3's stand-in keeps an entry for every object in memory, and the run adds objects all the time.
+_MAY_GROW = ("s3",)
+_MINUTE = "20k:45s,120k:15s"
+
+# Flink's heaps are there from the start, so that what is touched late does not look like growth.
+FLINK_OPTIONS = {"env.java.opts.all": "-XX:+AlwaysPreTouch"}
+
+
+def schedule(minutes: float) -> Schedule:
+    """So many minutes, or a part of one, each with a spike and without faults."""
+    whole = max(1, round(minutes))
+    return Schedule(whole, "soak", Setup(profile=",".join([_MINUTE] * whole), checkpoint_ms=2_000, mode="burst"), ())
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One process at one moment."""
+
+    name: str
+    at: float
+    memory_kb: int
+    handles: int
+
+
+class Sampler:
+    """Looks at every process every few seconds. Use as a context manager."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sampler")
+        self.samples: list[Sample] = []
+
+    def __enter__(self) -> "Sampler":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(_EVERY_S):
+            now = time.monotonic()
+            cluster = self._world.cluster()
+            processes = [("jobmanager", [cluster["jobmanager_pid"]])]
+            processes += [(f"taskmanager-{index}", [pid]) for index, pid in enumerate(cluster["taskmanager_pids"])]
+            processes += [(part, self._world.pids(part)) for part in ("sidecar", "lambda", "s3")]
+            # Instances come and go; the largest stands for all.
+            processes.append(("function", self._world.functions()))
+            for name, pids in processes:
+                found = [seen for seen in map(_look, pids) if seen]
+                if found:
+                    self.samples.append(Sample(name, now, max(memory for memory, _ in found), max(handles for _, handles in found)))
+
+    def check(self, _world: World, _schedule: Schedule, timeline: Timeline, _struck: list[Struck]) -> tuple[dict, list[str]]:
+        """What grew, of the time of the input."""
+        measured, wrong = {}, []
+        for name in sorted({sample.name for sample in self.samples}):
+            of_it = [sample for sample in self.samples if sample.name == name and timeline.due <= sample.at < timeline.ends]
+            second, last = _quarter(of_it, timeline, 1), _quarter(of_it, timeline, 3)
+            if not second or not last:
+                wrong.append(f"{name} was not there in the second or the last quarter")
+                continue
+            memory = [round(statistics.median(sample.memory_kb for sample in part)) for part in (second, last)]
+            handles = [round(statistics.median(sample.handles for sample in part)) for part in (second, last)]
+            measured[name] = {"memory_kb": memory, "handles": handles}
+            if name not in _MAY_GROW and memory[1] > memory[0] * (1 + _MORE_MEMORY) and memory[1] > memory[0] + _MORE_MEMORY_KB:
+                wrong.append(f"the memory of {name} grew from {memory[0]} kB to {memory[1]} kB")
+            if handles[1] > handles[0] + _MORE_HANDLES:
+                wrong.append(f"the file handles of {name} grew from {handles[0]} to {handles[1]}")
+        return {"processes": measured, "samples": len(self.samples)}, wrong
+
+
+def _quarter(samples: list[Sample], timeline: Timeline, number: int) -> list[Sample]:
+    length = (timeline.ends - timeline.due) / 4
+    start = timeline.due + number * length
+    return [sample for sample in samples if start <= sample.at < start + length]
+
+
+def _look(pid: int) -> tuple[int, int] | None:
+    """Resident memory in kB and open file handles; None if the process is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+        handles = len(os.listdir(f"/proc/{pid}/fd"))
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")), handles
+    except (OSError, StopIteration):
+        return None

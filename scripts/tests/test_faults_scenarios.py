@@ -1,0 +1,64 @@
+"""What the fault harness reads out of the valves' reports."""
+
+import sys
+import types
+import unittest
+
+from demo.options import ROOT
+
+sys.path.insert(0, str(ROOT / "experiments" / "faults"))
+
+from harness import scenarios  # noqa: E402
+from harness.conductor import Timeline  # noqa: E402
+from harness.inject import Struck  # noqa: E402
+from harness.proxy import Report  # noqa: E402
+from harness.schedule import Fault, Schedule, Setup  # noqa: E402
+
+SCHEDULE = Schedule(1, "x", Setup(batch_deadline_ms=1_000), ())
+
+
+def report(at, attempt="a", **fields):
+    counters = {"received": 0, "kept": 0, "diverted": 0, "bounced": 0, "unsettled": 0, "attempt": attempt,
+                "first_diverted_ms": None, "last_diverted_ms": None, "parallelism": 1}
+    return Report(at, round(at * 1_000), 0, counters | fields)
+
+
+def judge(check, reports, fault, struck=1, schedule=SCHEDULE):
+    world = types.SimpleNamespace(proxy=types.SimpleNamespace(reports=reports))
+    return check(world, schedule, Timeline(0.0, 20.0, 0, [fault]), [Struck(Fault(0, "kill_lambda"), struck)])
+
+
+class ScenariosTest(unittest.TestCase):
+    def test_without_the_cloud_all_must_go_local_and_come_back_in_time(self):
+        def run(kept_while_down, back_at):
+            reports = [report(4, received=100, diverted=100), report(5.4, received=120, diverted=120),
+                       report(9, received=1_200, diverted=120, kept=kept_while_down), report(back_at, received=1_300, diverted=121)]
+            return judge(scenarios._cloud_stopped, reports, (4.0, 9.0))
+        self.assertEqual(({"local_while_down": 0.926, "diverting_again_s": 2.0}, []), run(1_000, 11.0))
+        self.assertEqual(1, len(run(10, 11.0)[1]))
+        self.assertEqual(1, len(run(1_000, 14.5)[1]))
+
+    def test_diverting_resumes_when_a_record_is_put_into_a_batch(self):
+        def run(first_ms, last_ms):
+            reports = [report(6.9, last_diverted_ms=4_000, first_diverted_ms=2_000), report(7.6, first_diverted_ms=first_ms, last_diverted_ms=last_ms)]
+            return judge(scenarios._sidecar_killed, reports, (4.0, 7.0))
+        self.assertEqual(({"diverting_again_s": 0.3}, []), run(7_300, 7_590))
+        self.assertEqual(1, len(run(8_200, 8_400)[1]))
+        self.assertEqual(({"diverting_again_s": None}, ["diverting after the sidecar was up again: never"]), run(2_000, 4_000))
+
+    def test_a_frozen_lane_keeps_nothing_and_slows_nobody_down(self):
+        def run(**at_the_end):
+            reports = [report(4, received=0), report(6, received=200, kept=200), report(7, received=300, kept=210, unsettled=90),
+                       report(9, **({"received": 500, "kept": 210, "diverted": 250, "unsettled": 40} | at_the_end)), report(9.5, received=550, kept=260)]
+            return judge(scenarios._lane_frozen, reports, (6.0, 9.0))[1]
+        self.assertEqual([], run())
+        self.assertEqual(1, len(run(kept=250, diverted=210)))
+        self.assertEqual(1, len(run(received=350, diverted=100)))
+
+    def test_counters_of_attempts_add_up(self):
+        reports = [report(1, "a", received=5), report(2, "b", received=7), report(3, "a", received=6)]
+        self.assertEqual([5, 12, 13], [scenarios._at(reports, moment)["received"] for moment in (1, 2, 3)])
+
+
+if __name__ == "__main__":
+    unittest.main()
