@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--results", type=Path, metavar="FILE", help="where a line for each run is added (default results/seeds.jsonl; classes: none)")
     result.add_argument("--again", action="store_true", help="run seeds that are in the results already, too")
     result.add_argument("--until", type=float, metavar="SECONDS", help="begin no run after so long")
+    result.add_argument("--keep", action="store_true", help="keep the logs of good runs, too")
     result.add_argument("--no-build", dest="build", action="store_false", help="take what is built as it is")
     result.add_argument("--show", action="store_true", help="print the schedules and run nothing")
     return result
@@ -115,7 +116,7 @@ class Show:
             with World(folder, soak.FLINK_OPTIONS if self._arguments.soak else None) as world:
                 while left and good and self._time_is_left():
                     good = self._one(world, left.pop(0))
-            if good:
+            if good and not self._arguments.keep:
                 shutil.rmtree(folder)
             else:
                 print(f"   everything of it: {folder}", flush=True)
@@ -140,7 +141,8 @@ class Show:
         line = outcome.to_json()
         print(f"   {'GOOD' if outcome.good else 'WRONG'}: {line['faults_that_struck']} of {len(todo.faults)} faults struck; received "
               f"{line['received']}, kept {line['kept']}, diverted {line['diverted']}, bounced {line['bounced']}, orphans {line['orphans']}; "
-              f"{outcome.submissions} submissions, {outcome.flink_restarts} restarts; {outcome.took_s:.0f} s"
+              f"{outcome.submissions} submissions, {outcome.flink_restarts} restarts, {outcome.checkpoints_completed} checkpoints and "
+              f"{outcome.checkpoints_failed} that failed; {outcome.took_s:.0f} s"
               + (f"; {json.dumps(outcome.measured)}" if outcome.measured else ""), flush=True)
         for what in outcome.wrong:
             print(f"   WRONG {what}", flush=True)

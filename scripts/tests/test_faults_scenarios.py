@@ -31,10 +31,11 @@ def judge(check, reports, fault, struck=1, schedule=SCHEDULE):
 class ScenariosTest(unittest.TestCase):
     def test_without_the_cloud_all_must_go_local_and_come_back_in_time(self):
         def run(kept_while_down, back_at):
-            reports = [report(4, received=100, diverted=100), report(5.4, received=120, diverted=120),
-                       report(9, received=1_200, diverted=120, kept=kept_while_down), report(back_at, received=1_300, diverted=121)]
+            reports = [report(4, received=100, diverted=100), report(5.4, received=200, diverted=100, unsettled=100),
+                       report(9, received=1_200, diverted=100, kept=kept_while_down, bounced=100, unsettled=1_000 - kept_while_down),
+                       report(back_at, received=1_300, diverted=101)]
             return judge(scenarios._cloud_stopped, reports, (4.0, 9.0))
-        self.assertEqual(({"local_while_down": 0.926, "diverting_again_s": 2.0}, []), run(1_000, 11.0))
+        self.assertEqual(({"local_while_down": 1.0, "diverting_again_s": 2.0}, []), run(1_000, 11.0))
         self.assertEqual(1, len(run(10, 11.0)[1]))
         self.assertEqual(1, len(run(1_000, 14.5)[1]))
 

@@ -27,6 +27,7 @@ _LEAD_MS = 3_000
 _STUCK_AFTER_S = 75.0
 _AFTER_FAULT_S = 1.5
 _LINES = 4
+_OF_THE_JOB = ("submissions", "flink_restarts", "checkpoints_completed", "checkpoints_failed")
 
 
 @dataclass
@@ -40,6 +41,8 @@ class Outcome:
     measured: dict = field(default_factory=dict)
     submissions: int = 0
     flink_restarts: int = 0
+    checkpoints_completed: int = 0
+    checkpoints_failed: int = 0
     took_s: float = 0.0
 
     @property
@@ -54,8 +57,7 @@ class Outcome:
             "of": self.schedule.of, "seed": self.schedule.seed, "good": self.good, "wrong": self.wrong,
             "faults": [f"{struck.fault.kind} x{struck.times}" for struck in self.struck],
             "faults_that_struck": sum(1 for struck in self.struck if struck.times),
-            "submissions": self.submissions, "flink_restarts": self.flink_restarts,
-            **{name: self.balance.get(name) for name in kept}, **self.measured, "took_s": round(self.took_s, 1),
+            **{name: getattr(self, name) for name in _OF_THE_JOB}, **{name: self.balance.get(name) for name in kept}, **self.measured, "took_s": round(self.took_s, 1),
         }
 
 
@@ -109,7 +111,8 @@ def conduct(world: World, schedule: Schedule, input_file: Path, say: Callable[[s
     outcome.wrong += [f"it must not panic: {line}" for line in logs.panics()]
     outcome.wrong += [f"{part} ended by itself" for part in world.ended_parts()]
     if job:
-        outcome.submissions, outcome.flink_restarts = job.submissions, job.flink_restarts
+        for name in _OF_THE_JOB:
+            setattr(outcome, name, getattr(job, name))
     outcome.took_s = time.monotonic() - began
     if outcome.good:
         _forget(world, schedule)
@@ -167,7 +170,7 @@ def _until_finished(world: World, job: Job, timeline: Timeline, outcome: Outcome
         if state in ("FINISHED", "FAILED", "CANCELED"):
             break
         time.sleep(0.2)
-    job.note_restarts()
+    job.take_stock()
     if state != "FINISHED":
         if state not in ("FAILED", "CANCELED"):
             _stacks(world)

@@ -116,6 +116,14 @@ class Flink:
         except (Refused, KeyError):
             return 0
 
+    def checkpoints(self, job: str) -> tuple[int, int]:
+        """How many completed and how many failed; none of either while nobody answers."""
+        try:
+            counts = self.call("GET", f"/jobs/{job}/checkpoints", timeout_s=2)["counts"]
+            return counts["completed"], counts["failed"]
+        except (Refused, KeyError):
+            return 0, 0
+
     def busy_taskmanagers(self) -> list[str]:
         """Ids of those that have a slot in use; none while nobody answers."""
         try:

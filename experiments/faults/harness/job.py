@@ -35,6 +35,8 @@ class Job:
         self.restored_from: str | None = None
         self.submissions = 0
         self.flink_restarts = 0
+        self.checkpoints_completed = 0
+        self.checkpoints_failed = 0
 
     @property
     def _flink(self) -> Flink:
@@ -116,17 +118,20 @@ class Job:
         with self._lock:
             return self._flink.state(self.id) if self.id else None
 
-    def note_restarts(self) -> None:
-        """Adds the restarts of this submission, before its JobManager forgets them."""
+    def take_stock(self) -> None:
+        """Adds up this submission's restarts and checkpoints, before its JobManager forgets them."""
         if self.id:
             self.flink_restarts += self._flink.restarts(self.id)
+            completed, failed = self._flink.checkpoints(self.id)
+            self.checkpoints_completed += completed
+            self.checkpoints_failed += failed
 
     # ------------------------------------------------------------------ operations
 
     def cancel(self) -> bool:
         """Cancels it and waits; False if it had ended by itself."""
         with self._lock:
-            self.note_restarts()
+            self.take_stock()
             before = self.state()
             if before == "FINISHED":
                 return False
@@ -160,6 +165,7 @@ class Job:
             before = self.latest()
             if self.state() != "RUNNING":
                 return f"no savepoint: the job is {self.state()}"
+            self.take_stock()
             if older:
                 shutil.copytree(own, copy)
             try:
@@ -203,7 +209,7 @@ class Job:
     def resubmit_after_jobmanager(self, kill: Callable[[], bool]) -> str:
         """Kills the JobManager, waits for its successor, and goes on from the newest checkpoint on disk."""
         with self._lock:
-            self.note_restarts()
+            self.take_stock()
             if self.state() == "FINISHED":
                 return "the job had finished already"
             kill()

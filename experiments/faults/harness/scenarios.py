@@ -75,7 +75,8 @@ def _cloud_stopped(world: World, schedule: Schedule, timeline: Timeline, _struck
     down, up = timeline.faults[0]
     reports = world.proxy.reports
     grown = _between(reports, down + schedule.setup.batch_deadline_ms / 1_000 + 0.5, up)
-    local = (grown["kept"] + grown["bounced"]) / max(1, grown["received"])
+    # What is in a batch or settled is not local; batches from before that come back meanwhile do not count for more.
+    local = 1 - max(0, grown["unsettled"] + grown["diverted"]) / max(1, grown["received"])
     settled = _at(reports, up)["diverted"]
     back = _first(reports, up, lambda report: report.fields["diverted"] > settled)
     wrong = _within("diverting after the cloud was back", back, _CLOUD_BACK_S)

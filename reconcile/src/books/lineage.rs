@@ -122,13 +122,13 @@ impl Lineage {
     /// attempt has a line for, or else attempts that overlap. And one of them. Call it when all
     /// lines have been added.
     pub fn replays(&self) -> (u64, Option<Replay>) {
-        let mut by_subtask: HashMap<(&ValveName, u32), Vec<(u64, Point, AttemptId)>> =
-            HashMap::new();
+        let mut by_subtask: HashMap<_, Vec<(u64, Point, AttemptId)>> = HashMap::new();
         for ((valve, id), attempt) in &self.attempts {
             // An attempt that counted nothing repeats nothing: one that was restored although its
             // subtask had come to its end writes empty books.
             if let Some(from) = attempt.from.filter(|from| Point::at(*from) < attempt.to) {
-                let stretches = by_subtask.entry((valve, attempt.subtask)).or_default();
+                let subtask = (valve, attempt.subtask);
+                let stretches = by_subtask.entry(subtask).or_default();
                 stretches.push((from, attempt.to, *id));
             }
         }
