@@ -14,7 +14,7 @@ const RECEIPT: &str = r#"{"type": "receipt", "version": 1, "job": "wordcount", "
  "rows": 5120, "records": 45000, "malformed": 0,
  "windows": [{"start_ms": 1767225600000, "records": 45000, "malformed": 0}]}"#;
 const BOOKS: &str = r#"{"type": "books", "version": 1, "job": "wordcount", "valve": "valve", "attempt": "9f3a6c1e2b7d4f08", "subtask": 0, "parallelism": 1,
- "checkpoint": 12, "window_size_ms": 1000, "watermark_ms": 1767225600999, "final": false,
+ "restored": 9, "checkpoint": 12, "window_size_ms": 1000, "watermark_ms": 1767225600999, "final": false,
  "windows": [{"start_ms": 1767225600000, "received": 50000, "kept": 45000, "diverted": 4000, "bounced": 1000, "late": 0}]}"#;
 
 fn changed(line: &str, field: &str, value: Value) -> Result<Line, LedgerError> {
@@ -42,7 +42,7 @@ fn books_are_read_as_the_contract_shows_them_and_written_as_one_line() {
     let Line::Books(books) = parse_line(BOOKS.as_bytes()).unwrap() else {
         panic!("not books");
     };
-    assert_eq!(books.checkpoint, Some(12));
+    assert_eq!((books.restored, books.checkpoint), (Some(9), Some(12)));
     assert_eq!(books.windows[0].bounced, 1000);
     let line = books.to_line();
     assert!(!line.contains('\n'));
@@ -59,6 +59,7 @@ fn the_last_books_have_no_checkpoint_and_are_final() {
         attempt: "9f3a6c1e2b7d4f08".parse().unwrap(),
         subtask: 1,
         parallelism: 2,
+        restored: Some(9),
         window_size: WindowSize::from_millis(1000).unwrap(),
     };
     let window = BooksWindow {
@@ -85,7 +86,13 @@ fn fields_that_are_not_known_are_ignored_and_a_line_break_is_no_matter() {
 fn a_missing_field_is_an_error_also_where_null_is_allowed() {
     for line in [RECEIPT, BOOKS] {
         let full: Value = serde_json::from_str(line).unwrap();
-        for field in full.as_object().unwrap().keys() {
+        // Valves before it came do not write `restored`.
+        for field in full
+            .as_object()
+            .unwrap()
+            .keys()
+            .filter(|field| *field != "restored")
+        {
             let mut json = full.clone();
             json.as_object_mut().unwrap().remove(field);
             let result = parse_line(json.to_string().as_bytes());
@@ -95,6 +102,8 @@ fn a_missing_field_is_an_error_also_where_null_is_allowed() {
             );
         }
     }
+    assert!(BOOKS.contains("\"restored\": 9, "));
+    assert!(parse_line(BOOKS.replace("\"restored\": 9, ", "").as_bytes()).is_ok());
     assert!(changed(BOOKS, "checkpoint", Value::Null).is_ok());
     assert!(changed(BOOKS, "watermark_ms", Value::Null).is_ok());
 }

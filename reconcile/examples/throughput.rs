@@ -90,6 +90,7 @@ fn make(folder: &Path, rows: u64, keys: u64) -> Result<u64, Box<dyn Error>> {
         attempt: "9f3a6c1e2b7d4f08".parse()?,
         subtask: 0,
         parallelism: 1,
+        restored: Some(0),
         window_size: WindowSize::from_millis(1000)?,
     };
     let window = |(start_ms, received): (i64, u64)| BooksWindow {
