@@ -388,6 +388,31 @@ fn a_file_to_compare_with_that_cannot_be_used_is_refused_with_its_line() {
 }
 
 #[test]
+fn a_trace_is_checked_and_one_that_was_cut_short_is_65_with_its_line() {
+    use spillway::decide::{Moment, Policy};
+    use spillway::trace::{Header, Writer};
+
+    let start = Moment::at(std::time::Duration::ZERO);
+    let header = Header::new(start, 0, Policy::default(), "a test");
+    let trace = Writer::new(Vec::new(), &header).unwrap();
+    let whole = trace.end(start, 0).unwrap();
+    let first_line = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap().to_owned();
+    file.write_all(&whole[..first_line]).unwrap();
+    let cut = output(&["validate", "--trace", &path], &[]);
+    fails(&cut, 65, &[&path, "line 1", "cut short"]);
+    file.write_all(&whole[first_line..]).unwrap();
+    let valid = succeeds(&output(&["validate", "--trace", &path], &[]));
+    assert!(valid.contains("0 steps"), "{valid}");
+    fails(
+        &output(&["validate", "--trace", "/no/such"], &[]),
+        66,
+        &["/no/such"],
+    );
+}
+
+#[test]
 fn completions_name_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let script = succeeds(&output(&["completions", shell], &[]));

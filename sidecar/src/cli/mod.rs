@@ -46,7 +46,7 @@ Exit codes:
    0  done
    1  differences were found (policy diff --exit-code)
   64  the command line is wrong
-  65  what was given is wrong: a policy that cannot be
+  65  what was given is wrong: a policy that cannot be, a trace that was cut short
   66  an input file is missing or cannot be read
   69  something that is needed is not there: the sidecar, Flink, the function
   73  a file cannot be created
