@@ -108,7 +108,8 @@ def conduct(world: World, schedule: Schedule, input_file: Path, say: Callable[[s
                 outcome.wrong += wrong
     except DemoError as error:
         outcome.wrong.append(str(error))
-    outcome.wrong += [f"it must not panic: {line}" for line in logs.panics()]
+    panics = logs.panics()
+    outcome.wrong += [f"it must not panic ({len(panics)} times): {line}" for line in panics[:1]]
     outcome.wrong += [f"{part} ended by itself" for part in world.ended_parts()]
     if job:
         for name in _OF_THE_JOB:

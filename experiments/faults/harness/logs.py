@@ -7,8 +7,8 @@ from pathlib import Path
 
 # What is said at these levels is shown first.
 _LOUD = re.compile(r"\b(WARN|ERROR|FATAL)\b|panicked")
-# Flink's stack traces, and what it says of every restored state.
-_QUIET = re.compile(r"^\s+at |^\s*\.\.\. \d+ more|^$")
+# Flink's stack traces, and what it says of each attempt's committers.
+_QUIET = re.compile(r"^\s+at |^\s*\.\.\. \d+ more|^$|Name collision: Group already contains")
 _PANIC = re.compile(r"panicked at|fatal runtime error|OutOfMemoryError|StackOverflowError")
 
 

@@ -92,6 +92,8 @@ struct Instance {
     poll: Option<oneshot::Sender<Result<Delivery, Ack>>>,
     /// Waits for the runtime's poll.
     queued: Option<Job>,
+    /// A runtime whose answer is to be lost waits here: were it told anything, it would poll again.
+    unanswered: Option<oneshot::Sender<Ack>>,
     /// Not yet billed.
     init: Option<Duration>,
     _listening: DropGuard,
@@ -124,6 +126,7 @@ impl Instance {
             },
             poll: None,
             queued: None,
+            unanswered: None,
             init: None,
             _listening: listening.drop_guard(),
         })
@@ -284,7 +287,10 @@ impl Instance {
         match fault {
             // The invocation stays open; the end of the process or the deadline will close it.
             Some(LambdaFault::CrashBeforeResponse) => return self.strike(),
-            Some(LambdaFault::Timeout) => return reply(ack, Ack::Accepted),
+            Some(LambdaFault::Timeout) => {
+                self.unanswered = Some(ack);
+                return;
+            }
             _ => {}
         }
         let previous = self.function.swap_last_success(&payload);

@@ -27,6 +27,10 @@ fn main() -> io::Result<()> {
     let mut held = Vec::new();
     loop {
         let (id, event) = runtime.request("GET", "invocation/next", b"")?;
+        if id.is_empty() {
+            // As lambda_runtime does with an answer that brings no work.
+            process::exit(101);
+        }
         let value: Value = serde_json::from_slice(&event).unwrap_or_default();
         let done = |body: &[u8]| (format!("invocation/{id}/response"), body.to_vec());
         let (path, answer) = match value["do"].as_str() {
