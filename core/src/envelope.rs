@@ -183,6 +183,9 @@ pub enum FunctionErrorType {
     StorageUnavailable,
     /// There is no such bucket, or no right to write to it: never retry, alarm.
     StorageMisconfigured,
+    /// The batch's partial is there already with other bytes, made by another version of the function: never
+    /// retry; the partial there is an orphan unless its receipt has been given.
+    PartialConflict,
 }
 
 impl FunctionErrorType {
@@ -192,6 +195,7 @@ impl FunctionErrorType {
             Self::MalformedBatch => "MalformedBatch",
             Self::StorageUnavailable => "StorageUnavailable",
             Self::StorageMisconfigured => "StorageMisconfigured",
+            Self::PartialConflict => "PartialConflict",
         }
     }
 
@@ -201,6 +205,7 @@ impl FunctionErrorType {
             Self::MalformedBatch,
             Self::StorageUnavailable,
             Self::StorageMisconfigured,
+            Self::PartialConflict,
         ]
         .into_iter()
         .find(|kind| kind.name() == name)

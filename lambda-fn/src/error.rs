@@ -39,6 +39,7 @@ impl FunctionError {
             Self::Store { source, .. } => Some(match source {
                 StoreError::Unavailable(_) => FunctionErrorType::StorageUnavailable,
                 StoreError::Misconfigured(_) => FunctionErrorType::StorageMisconfigured,
+                StoreError::OtherBytes(_) => FunctionErrorType::PartialConflict,
             }),
             Self::Encode { .. } => None,
         }

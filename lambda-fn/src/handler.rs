@@ -266,6 +266,10 @@ mod tests {
                 Failing(StoreError::Misconfigured),
                 FunctionErrorType::StorageMisconfigured,
             ),
+            (
+                Failing(StoreError::OtherBytes),
+                FunctionErrorType::PartialConflict,
+            ),
         ] {
             let error = error_of(store, event(&message())).await;
             assert_eq!(error.kind(), Some(kind));

@@ -7,6 +7,7 @@ mod destination;
 mod error;
 mod event;
 mod handler;
+mod metrics;
 mod settings;
 mod store;
 
@@ -14,10 +15,12 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Instant;
 
+use lambda_runtime::tower::util::MapResponseLayer;
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 
 use event::Event;
 use handler::Handler;
+use metrics::Metrics;
 use settings::Settings;
 use store::S3Store;
 
@@ -37,13 +40,21 @@ async fn main() -> ExitCode {
             return ExitCode::from(CONFIG);
         }
     };
-    let store = S3Store::new(settings.s3).await;
+    let store = S3Store::new(settings.s3);
     let handler = Handler::new(settings.destination, store, move || start.elapsed());
     let handler = Rc::new(handler);
+    let metrics = settings
+        .metrics_of
+        .map(|function| Rc::new(Metrics::new(function, std::io::stdout())));
+    let after_answer = metrics.clone();
     let service = service_fn(move |event: LambdaEvent<Event>| {
         let handler = Rc::clone(&handler);
+        let metrics = metrics.clone();
         async move {
             let result = handler.handle(event.payload).await;
+            if let Some(metrics) = &metrics {
+                metrics.note(&event.context.request_id, &result);
+            }
             if let Err(error) = &result {
                 eprintln!(
                     "spillway-burst: request {}: {error}",
@@ -53,7 +64,13 @@ async fn main() -> ExitCode {
             result
         }
     });
-    match Runtime::new(service).run().await {
+    // The layer's service is done when the Runtime API has taken the answer.
+    let publish = MapResponseLayer::new(move |()| {
+        if let Some(metrics) = &after_answer {
+            metrics.publish();
+        }
+    });
+    match Runtime::new(service).layer(publish).run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("spillway-burst: Lambda's runtime API failed: {error}");

@@ -16,6 +16,8 @@ const RUNTIME: [&str; 4] = [
 pub(crate) struct Settings {
     pub(crate) destination: Destination,
     pub(crate) s3: S3Settings,
+    /// The function's name, if its metrics are to be published.
+    pub(crate) metrics_of: Option<String>,
 }
 
 /// Why the function cannot start.
@@ -29,6 +31,10 @@ pub(crate) enum SettingsError {
     NoRuntime(&'static str),
     #[error("AWS_LAMBDA_FUNCTION_MEMORY_SIZE={0:?} is not a number of megabytes")]
     Memory(String),
+    #[error("SPILLWAY_METRICS={0:?} is not known: set it to emf or off")]
+    Metrics(String),
+    #[error("{0} is not set: Lambda sets it from the function's role; elsewhere set it yourself")]
+    NoCredentials(&'static str),
     #[error("AWS_REGION is not set: set it to the region of the bucket")]
     NoRegion,
 }
@@ -50,14 +56,18 @@ impl Settings {
         let region = variable("AWS_REGION")
             .or_else(|| variable("AWS_DEFAULT_REGION"))
             .ok_or(SettingsError::NoRegion)?;
+        let metrics_of = match variable("SPILLWAY_METRICS").as_deref() {
+            None | Some("off") => None,
+            Some("emf") => variable("AWS_LAMBDA_FUNCTION_NAME"),
+            Some(other) => return Err(SettingsError::Metrics(other.into())),
+        };
         let endpoint_url = variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"));
-        let credentials = variable("AWS_ACCESS_KEY_ID")
-            .zip(variable("AWS_SECRET_ACCESS_KEY"))
-            .map(|(access_key_id, secret_access_key)| StaticCredentials {
-                access_key_id,
-                secret_access_key,
-                session_token: variable("AWS_SESSION_TOKEN"),
-            });
+        let credential = |name| variable(name).ok_or(SettingsError::NoCredentials(name));
+        let credentials = StaticCredentials {
+            access_key_id: credential("AWS_ACCESS_KEY_ID")?,
+            secret_access_key: credential("AWS_SECRET_ACCESS_KEY")?,
+            session_token: variable("AWS_SESSION_TOKEN"),
+        };
         Ok(Self {
             destination,
             s3: S3Settings {
@@ -65,6 +75,7 @@ impl Settings {
                 endpoint_url,
                 credentials,
             },
+            metrics_of,
         })
     }
 }
@@ -101,7 +112,7 @@ mod tests {
         assert_eq!(settings.destination.bucket(), "data");
         assert_eq!(settings.s3.region, "eu-central-1");
         assert_eq!(settings.s3.endpoint_url, None);
-        let credentials = settings.s3.credentials.unwrap();
+        let credentials = settings.s3.credentials;
         assert_eq!(credentials.secret_access_key, "secret");
         assert_eq!(credentials.session_token, None);
     }
@@ -116,14 +127,21 @@ mod tests {
     }
 
     #[test]
-    fn without_both_keys_credentials_are_left_to_the_sdk() {
-        let settings = read(&[("AWS_SECRET_ACCESS_KEY", None)]).unwrap();
-        assert_eq!(settings.s3.credentials, None);
+    fn metrics_are_published_only_if_asked_for_and_a_typing_error_is_no_silence() {
+        let metrics = |value| read(&[("SPILLWAY_METRICS", value)]);
+        assert_eq!(metrics(None).unwrap().metrics_of, None);
+        assert_eq!(metrics(Some("off")).unwrap().metrics_of, None);
+        let name = metrics(Some("emf")).unwrap().metrics_of;
+        assert_eq!(name.as_deref(), Some("spillway-burst"));
+        assert_eq!(
+            metrics(Some("EMF")),
+            Err(SettingsError::Metrics("EMF".into()))
+        );
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        use SettingsError::{Memory, NoDestination, NoRegion, NoRuntime};
+        use SettingsError::{Memory, NoCredentials, NoDestination, NoRegion, NoRuntime};
         assert_eq!(read(&[("SPILLWAY_DESTINATION", None)]), Err(NoDestination));
         assert_eq!(
             read(&[("SPILLWAY_DESTINATION", Some(""))]),
@@ -132,6 +150,9 @@ mod tests {
         assert_eq!(read(&[("AWS_REGION", None)]), Err(NoRegion));
         for name in RUNTIME {
             assert_eq!(read(&[(name, None)]), Err(NoRuntime(name)));
+        }
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+            assert_eq!(read(&[(name, None)]), Err(NoCredentials(name)));
         }
         let memory = ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", Some("much"));
         assert_eq!(read(&[memory]), Err(Memory("much".into())));

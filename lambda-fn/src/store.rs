@@ -7,6 +7,7 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::types::ChecksumMode;
 use aws_smithy_http_client::tls;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,11 +20,14 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_millis(400);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+/// S3's status when `If-None-Match: *` does not hold.
+const EXISTS: u16 = 412;
 const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Somewhere to put an object.
 pub(crate) trait Store {
-    /// Stores an object, replacing what may be there: retries bring the same bytes.
+    /// Stores an object. Nothing that is there is ever replaced: a retry finds the same bytes and is
+    /// content; whoever brings other bytes is told so.
     async fn put(
         &self,
         bucket: &str,
@@ -42,6 +46,9 @@ pub(crate) enum StoreError {
     /// Someone has to change something first.
     #[error("S3 refuses: {0} (check SPILLWAY_DESTINATION, AWS_REGION and the function's role)")]
     Misconfigured(String),
+    /// The object is there already, with other bytes.
+    #[error("it is there already, but with checksum {0}")]
+    OtherBytes(String),
 }
 
 /// What the client has to know, from the environment.
@@ -50,9 +57,9 @@ pub(crate) struct S3Settings {
     pub(crate) region: String,
     /// Set for everything that speaks S3 but is not AWS; addressed by path then.
     pub(crate) endpoint_url: Option<String>,
-    /// Lambda always sets these. Without them, the SDK looks for credentials in all other places,
-    /// which takes longer.
-    pub(crate) credentials: Option<StaticCredentials>,
+    /// Lambda always sets these. To look for them in all the places that the SDK knows would make the binary
+    /// larger by a seventh.
+    pub(crate) credentials: StaticCredentials,
 }
 
 /// Credentials that do not change during the life of an instance.
@@ -77,7 +84,7 @@ pub(crate) struct S3Store {
 }
 
 impl S3Store {
-    pub(crate) async fn new(settings: S3Settings) -> Self {
+    pub(crate) fn new(settings: S3Settings) -> Self {
         let plain = settings
             .endpoint_url
             .as_ref()
@@ -95,26 +102,18 @@ impl S3Store {
         let mut config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(settings.region))
-            .http_client(http_client.clone())
+            .http_client(http_client)
+            .credentials_provider(Credentials::new(
+                settings.credentials.access_key_id,
+                settings.credentials.secret_access_key,
+                settings.credentials.session_token,
+                None,
+                "environment",
+            ))
             .timeout_config(timeouts)
             .retry_config(retries);
         if let Some(endpoint_url) = settings.endpoint_url {
             config = config.endpoint_url(endpoint_url).force_path_style(true);
-        }
-        if let Some(found) = settings.credentials {
-            config = config.credentials_provider(Credentials::new(
-                found.access_key_id,
-                found.secret_access_key,
-                found.session_token,
-                None,
-                "environment",
-            ));
-        } else {
-            let shared = aws_config::defaults(aws_config::BehaviorVersion::latest())
-                .http_client(http_client)
-                .load()
-                .await;
-            config.set_credentials_provider(shared.credentials_provider());
         }
         Self {
             client: Client::from_conf(config.build()),
@@ -144,31 +143,62 @@ impl Store for S3Store {
         content: Bytes,
         sha256: &Digest,
     ) -> Result<(), StoreError> {
-        self.client
+        let checksum = STANDARD.encode(sha256.as_bytes());
+        let stored = self
+            .client
             .put_object()
             .bucket(bucket)
             .key(key)
             .content_type("application/vnd.apache.parquet")
             // Known already, so that S3 checks the very bytes that the receipt vouches for.
-            .checksum_sha256(STANDARD.encode(sha256.as_bytes()))
+            .checksum_sha256(&checksum)
+            // A receipt that was given vouches for what is there. Another version of this function may
+            // make other bytes of the same batch; they must not take its place.
+            .if_none_match("*")
             .body(content.into())
             .send()
+            .await;
+        match stored {
+            Ok(_) => Ok(()),
+            Err(SdkError::ServiceError(answer)) if answer.raw().status().as_u16() == EXISTS => {
+                self.compare(bucket, key, &checksum).await
+            }
+            Err(error) => Err(failure(&error)),
+        }
+    }
+}
+
+impl S3Store {
+    /// Whether what is there has this checksum, as it has if an earlier attempt put it there.
+    async fn compare(&self, bucket: &str, key: &str, checksum: &str) -> Result<(), StoreError> {
+        let request = self.client.head_object().bucket(bucket).key(key);
+        let there = request
+            .checksum_mode(ChecksumMode::Enabled)
+            .send()
             .await
-            .map(drop)
-            .map_err(|error| {
-                let permanent = match &error {
-                    SdkError::ConstructionFailure(_) => true,
-                    SdkError::ServiceError(answer) => {
-                        is_permanent(answer.raw().status().as_u16(), answer.err().code())
-                    }
-                    _ => false,
-                };
-                if permanent {
-                    StoreError::Misconfigured(reason(&error))
-                } else {
-                    StoreError::Unavailable(reason(&error))
-                }
-            })
+            .map_err(|error| failure(&error))?;
+        match there.checksum_sha256() {
+            Some(found) if found == checksum => Ok(()),
+            found => Err(StoreError::OtherBytes(found.unwrap_or("none").to_owned())),
+        }
+    }
+}
+
+/// What an error of S3 means for the batch.
+fn failure<E: ProvideErrorMetadata + std::error::Error + 'static>(
+    error: &SdkError<E>,
+) -> StoreError {
+    let permanent = match error {
+        SdkError::ConstructionFailure(_) => true,
+        SdkError::ServiceError(answer) => {
+            is_permanent(answer.raw().status().as_u16(), answer.err().code())
+        }
+        _ => false,
+    };
+    if permanent {
+        StoreError::Misconfigured(reason(error))
+    } else {
+        StoreError::Unavailable(reason(error))
     }
 }
 

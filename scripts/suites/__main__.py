@@ -12,7 +12,7 @@ from demo.console import Console
 from demo.errors import DemoError, Interrupted
 from demo.options import ROOT
 
-from . import code, e2e, faults, smoke
+from . import code, e2e, faults, publish, smoke
 from .step import Step
 from .tally import Tally
 
@@ -29,6 +29,7 @@ SUITES: dict[str, Callable[[Console], Tally]] = {
     "e2e": e2e.run,
     "faults": _steps(faults.FAULTS),
     "smoke": smoke.run,
+    "publish": publish.run,
 }
 
 

@@ -37,6 +37,56 @@ pub(crate) struct Summary {
     pub(crate) max: Option<f64>,
 }
 
+/// So many steps to an octave: a latency is known to within a tenth.
+const STEPS: f64 = 4.0;
+/// Up to an hour: log2(3.6e9 µs) × 4, rounded up.
+pub(crate) const BINS: usize = 128;
+
+/// A lane's latencies in a few steps, small enough to be kept and compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Coarse([u64; BINS]);
+
+impl Default for Coarse {
+    fn default() -> Self {
+        Self([0; BINS])
+    }
+}
+
+impl Coarse {
+    fn record(&mut self, us: u64, count: u64) {
+        // From 0 to 127 by the bounds of what is recorded.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let bin = ((us.max(1) as f64).log2() * STEPS) as usize;
+        let bin = &mut self.0[bin.min(BINS - 1)];
+        *bin = bin.saturating_add(count);
+    }
+
+    /// What has come since `earlier`.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let mut grown = self.clone();
+        for (now, before) in grown.0.iter_mut().zip(&earlier.0) {
+            *now = now.saturating_sub(*before);
+        }
+        grown
+    }
+
+    /// Adds others.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (sum, more) in self.0.iter_mut().zip(&other.0) {
+            *sum = sum.saturating_add(*more);
+        }
+    }
+
+    /// Latencies in ms that occurred, the middle of their step, each with its count.
+    pub(crate) fn milliseconds(&self) -> Vec<(f64, f64)> {
+        let middle = |bin: usize| ((bin as f64 + 0.5) / STEPS).exp2() / 1e3;
+        let bins = self.0.iter().enumerate();
+        bins.filter(|(_, count)| **count > 0)
+            .map(|(bin, count)| (middle(bin), *count as f64))
+            .collect()
+    }
+}
+
 impl Latencies {
     /// Adds a report's histograms. One that cannot be read is counted and left out: latencies are for
     /// people, and must not stand in the way of a decision.
@@ -136,6 +186,17 @@ impl Lane {
         Some(())
     }
 
+    /// The same in a few steps.
+    pub(crate) fn coarse(&self) -> Coarse {
+        let mut coarse = Coarse::default();
+        if let Some(all) = &self.0 {
+            for step in all.iter_recorded() {
+                coarse.record(step.value_iterated_to(), step.count_since_last_iteration());
+            }
+        }
+        coarse
+    }
+
     pub(crate) fn summary(&self) -> Summary {
         let ms = |us: u64| us as f64 / 1e3;
         match &self.0 {
@@ -210,6 +271,30 @@ mod tests {
         recent.add(&latency(5_000), at(150));
         assert_eq!(count(&recent, 150), 1);
         assert_eq!(recent.summaries(at(150)).1.count, 0);
+    }
+
+    #[test]
+    fn in_steps_every_latency_is_there_to_within_a_tenth_and_differences_are_exact() {
+        let mut latencies = Latencies::default();
+        let mut add = |values: &[u64]| {
+            latencies.add(&Latency {
+                local: Some(text(values.iter().copied())),
+                cloud: None,
+            });
+            latencies.local.coarse()
+        };
+        let before = add(&[1, 700, 5_000]);
+        let after = add(&[5_000, 5_000, 59_000_000]);
+        let grown = after.since(&before).milliseconds();
+        let expected = [(5.0, 2.0), (59_000.0, 1.0)];
+        assert_eq!(grown.len(), expected.len());
+        for ((ms, count), (true_ms, true_count)) in grown.into_iter().zip(expected) {
+            assert!((ms / true_ms - 1.0).abs() < 0.1, "{ms} for {true_ms}");
+            assert!((count - true_count).abs() < f64::EPSILON);
+        }
+        let mut longest = Coarse::default();
+        longest.record(u64::MAX, 1);
+        assert_eq!(longest.milliseconds().len(), 1);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub(crate) mod events;
 pub mod failure;
 mod latency;
 pub mod observe;
+pub mod publish;
 pub mod run;
 pub mod sense;
 pub mod serve;

@@ -4,12 +4,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::divert::{Divert, InvokeError, Invoker};
+use crate::publish::{self, Publishing};
 use crate::sense::{Pace, Sensor};
 use crate::serve::{self, App};
 
@@ -17,6 +19,8 @@ use crate::serve::{self, App};
 const FAREWELL: Duration = Duration::from_millis(500);
 /// Time between two looks at whether all batches are settled.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// When stopping, the last metrics get this long to be sent.
+const LAST_METRICS: Duration = Duration::from_secs(2);
 /// Time between two looks whether the function is there, while it is not.
 const FUNCTION_LOOK: Duration = Duration::from_secs(2);
 
@@ -30,6 +34,8 @@ pub struct Parts {
     pub invoker: Arc<dyn Invoker>,
     /// What watches the job, if anything.
     pub sensor: Option<Box<dyn Sensor>>,
+    /// Where the sidecar's own metrics go, besides `/metrics`.
+    pub publishing: Option<Publishing>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
 }
@@ -42,9 +48,15 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) {
         listener,
         invoker,
         sensor,
+        publishing,
         clock,
     } = parts;
-    let divert = Arc::new(Divert::new(invoker, Arc::clone(&clock), &config.divert));
+    let divert = Arc::new(Divert::new(
+        invoker,
+        Arc::clone(&clock),
+        &config.divert,
+        config.lambda.clone(),
+    ));
     let app = Arc::new(App::new(&config, Arc::clone(&divert), clock));
     // Dropped at the end, which ends both.
     let mut background = JoinSet::new();
@@ -58,6 +70,14 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) {
             flink.poll_interval,
         ));
     }
+    let publisher = publishing.map(|publishing| {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let publish = publish::publish(Arc::clone(&app), publishing, async {
+            // Dropped is as good as told.
+            let _ = stopped.await;
+        });
+        (stop, tokio::spawn(publish))
+    });
     let stopping = {
         let app = Arc::clone(&app);
         async move {
@@ -74,6 +94,12 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) {
         stopping,
     )
     .await;
+    if let Some((stop, publisher)) = publisher {
+        drop(stop);
+        if tokio::time::timeout(LAST_METRICS, publisher).await.is_err() {
+            tracing::warn!("the last metrics could not be published in {LAST_METRICS:?}");
+        }
+    }
     tracing::info!("stopped");
 }
 

@@ -10,7 +10,7 @@ use spillway_core::ids::{JobName, ValveName};
 use crate::config;
 use crate::decide::{
     CapacityEstimate, CloudLane, Decision, LaneLoad, Moment, Observation, Policy, PolicyMode,
-    Reading, State, decide,
+    Reading, State, Usd, decide,
 };
 use crate::latency::{Latencies, Recent};
 use crate::observe::{Observer, PolicyInForce, Step};
@@ -57,6 +57,8 @@ pub(crate) struct Valve {
     /// Latencies of all subtasks over the last seconds.
     pub(crate) recent: Recent,
     heard_at: Moment,
+    /// What its controller was last told of the cloud lane's cost.
+    spent: Option<Usd>,
 }
 
 /// The last that was heard of a subtask, and said to it.
@@ -176,12 +178,14 @@ impl Valves {
         Ok(inner.policy.clone())
     }
 
-    /// Takes in a report and says what to do. `None`: there are too many valves already.
+    /// Takes in a report and says what to do, given how the cloud lane is and what it has cost so far.
+    /// `None`: there are too many valves already.
     pub fn report(
         &self,
         from: &Reporter,
         mut report: Report,
         cloud: CloudLane,
+        spent: Usd,
         when: When,
     ) -> Option<Directive> {
         let mut inner = self.lock();
@@ -204,6 +208,7 @@ impl Valves {
                 last: None,
                 recent: Recent::default(),
                 heard_at: when.now,
+                spent: None,
             }
         });
         valve.heard_at = when.now;
@@ -212,6 +217,10 @@ impl Valves {
             .retain(|_, latest| when.now.since(latest.heard_at) <= FORGET);
         let (job, name) = (&from.job, &from.valve);
         valve.step(&Observation::Cloud(cloud), (job, name), &mut steering);
+        if valve.spent.replace(spent) != Some(spent) {
+            let observation = Observation::Spent { usd: spent };
+            valve.step(&observation, (job, name), &mut steering);
+        }
         let observation = Observation::Report {
             subtask: from.subtask,
             reading: Reading::from(&report),

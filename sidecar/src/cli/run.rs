@@ -12,6 +12,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::divert::{InvokeError, Invoker as _, LambdaInvoker};
 use crate::failure::{ExitCode, Failure};
+use crate::publish::{CloudWatch, Publishing};
 use crate::run::{self, Parts};
 use crate::sense::Sensor;
 
@@ -55,11 +56,20 @@ async fn start(config: Config, ready_file: Option<PathBuf>) -> Result<(), Failur
         write_ready_file(path, &url)?;
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "listening on {url}");
+    let publishing = match &config.publish {
+        publish if publish.cloudwatch => Some(Publishing {
+            sink: Arc::new(CloudWatch::new(publish).await),
+            interval: publish.interval,
+            function: config.lambda.function.clone(),
+        }),
+        _ => None,
+    };
     let parts = Parts {
         config,
         listener,
         invoker: Arc::new(invoker),
         sensor: sensor.map(|sensor| Box::new(sensor) as Box<dyn Sensor>),
+        publishing,
         clock: Arc::new(SystemClock::start()),
     };
     run::run(parts, shutdown).await;

@@ -325,6 +325,26 @@ pub const KEYS: &[Key] = &[
         "events-heartbeat",
         "Silence after which clients are sent a comment [15s]",
     ),
+    boolean(
+        "publish.cloudwatch",
+        "publish-cloudwatch",
+        "Whether metrics go to CloudWatch [false]",
+    ),
+    text(
+        "publish.region",
+        "publish-region",
+        "AWS region for them [that of the AWS environment]",
+    ),
+    text(
+        "publish.endpoint_url",
+        "publish-endpoint-url",
+        "Another endpoint for them than AWS's own",
+    ),
+    text(
+        "publish.interval",
+        "publish-interval",
+        "Time between two samples; below 1m they are stored by the second [1m]",
+    ),
 ];
 
 /// The key of this path.

@@ -29,6 +29,7 @@ const SECTIONS: &[&str] = &[
     "SPILLWAY_POLICY_",
     "SPILLWAY_HTTP_",
     "SPILLWAY_EVENTS_",
+    "SPILLWAY_PUBLISH_",
 ];
 
 /// The configuration from `file`, with `environment` over it and `flags` over that.

@@ -49,6 +49,8 @@ pub struct Config {
     pub http: Http,
     /// The stream of events.
     pub events: Events,
+    /// Where the sidecar's own metrics go, besides `/metrics`.
+    pub publish: Publish,
 }
 
 impl Default for Config {
@@ -64,6 +66,7 @@ impl Default for Config {
             policy: Policy::default(),
             http: Http::default(),
             events: Events::default(),
+            publish: Publish::default(),
         }
     }
 }
@@ -154,6 +157,32 @@ impl Default for Divert {
     }
 }
 
+/// Metrics to `CloudWatch`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Publish {
+    /// Whether to. Default: false.
+    pub cloudwatch: bool,
+    /// AWS region. Default: that of the AWS environment or profile.
+    pub region: Option<String>,
+    /// Another endpoint than AWS's own, for development. Default: none.
+    pub endpoint_url: Option<String>,
+    /// Time between two samples. Below a minute they are stored at a resolution of a second. Default: 1m.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+}
+
+impl Default for Publish {
+    fn default() -> Self {
+        Self {
+            cloudwatch: false,
+            region: None,
+            endpoint_url: None,
+            interval: Duration::from_mins(1),
+        }
+    }
+}
+
 /// Limits that keep slow or greedy clients from holding the server up.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -239,6 +268,16 @@ impl Config {
         if let Some(url) = &self.lambda.endpoint_url {
             check_url(&mut problems, "lambda.endpoint_url", url);
         }
+        if let Some(url) = &self.publish.endpoint_url {
+            check_url(&mut problems, "publish.endpoint_url", url);
+        }
+        within(
+            &mut problems,
+            "publish.interval",
+            self.publish.interval,
+            1_000,
+            600_000,
+        );
         if self.lambda.function.is_empty() {
             problems.push("lambda.function is empty: give the function's name or ARN".into());
         }

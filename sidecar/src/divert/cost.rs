@@ -31,6 +31,12 @@ pub(crate) fn puts_usd(prices: &Lambda, puts: u64) -> f64 {
     puts as f64 / 1e3 * prices.usd_per_thousand_puts
 }
 
+/// Everything that the cloud lane has cost, in USD: for so much billed time, so many invocations, and a PUT
+/// by each of them.
+pub(crate) fn total_usd(prices: &Lambda, billed_ms: u64, invocations: u64) -> f64 {
+    lambda_usd(prices, billed_ms, invocations) + puts_usd(prices, invocations)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! The burst function as the sidecar sees it.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use spillway_core::envelope::FunctionErrorType;
 
@@ -20,9 +21,16 @@ pub trait Invoker: Send + Sync + 'static {
 /// What can go wrong with one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvokeError {
-    /// No concurrency or rate left.
-    #[error("throttled: {0}")]
-    Throttled(String),
+    /// No concurrency or rate left: the function was not called.
+    #[error("throttled: {what}")]
+    Throttled {
+        /// As the service words it.
+        what: String,
+        /// Whether it was too many invocations at once, and not too many in a second.
+        at_once: bool,
+        /// How long the service asks to be left alone.
+        retry_after: Option<Duration>,
+    },
     /// The answer did not come: refused, reset, timed out.
     #[error("the cloud cannot be reached: {0}")]
     Unreachable(String),

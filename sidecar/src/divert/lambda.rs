@@ -8,7 +8,8 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata as _, SdkError};
 use aws_sdk_lambda::operation::invoke::{InvokeError as SdkInvokeError, InvokeOutput};
-use aws_sdk_lambda::types::InvocationType;
+use aws_sdk_lambda::types::error::TooManyRequestsException;
+use aws_sdk_lambda::types::{InvocationType, ThrottleReason};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::Blob;
 use serde::Deserialize;
@@ -126,7 +127,12 @@ fn classify(error: &SdkError<SdkInvokeError, HttpResponse>) -> InvokeError {
         service.message().unwrap_or("no message")
     );
     match (service, status) {
-        (SdkInvokeError::TooManyRequestsException(_), _) | (_, 429) => InvokeError::Throttled(what),
+        (SdkInvokeError::TooManyRequestsException(throttled), _) => throttle(throttled, what),
+        (_, 429) => InvokeError::Throttled {
+            what,
+            at_once: false,
+            retry_after: None,
+        },
         (SdkInvokeError::RequestTooLargeException(_), _) | (_, 413) => InvokeError::TooLarge(what),
         (SdkInvokeError::ResourceNotFoundException(_), _) | (_, 404) => {
             InvokeError::FunctionMissing(what)
@@ -138,9 +144,69 @@ fn classify(error: &SdkError<SdkInvokeError, HttpResponse>) -> InvokeError {
     }
 }
 
+/// A refusal for want of capacity, by its reason.
+fn throttle(throttled: &TooManyRequestsException, what: String) -> InvokeError {
+    let reason = throttled.reason();
+    let at_once = matches!(
+        reason,
+        Some(
+            ThrottleReason::ConcurrentInvocationLimitExceeded
+                | ThrottleReason::ReservedFunctionConcurrentInvocationLimitExceeded
+                | ThrottleReason::ConcurrentSnapshotCreateLimitExceeded
+        )
+    );
+    let what = match reason {
+        Some(reason) => format!("{what}, {}", reason.as_str()),
+        None => what,
+    };
+    InvokeError::Throttled {
+        what,
+        at_once,
+        retry_after: throttled.retry_after_seconds().and_then(seconds),
+    }
+}
+
+/// `Retry-After` in seconds. Its other form, a date, is of no use without the service's clock.
+fn seconds(text: &str) -> Option<Duration> {
+    let seconds: f64 = text.trim().parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_throttle_tells_by_its_reason_what_there_was_too_much_of_and_how_long_to_wait() {
+        let cases = [
+            ("ReservedFunctionConcurrentInvocationLimitExceeded", true),
+            ("ConcurrentInvocationLimitExceeded", true),
+            ("FunctionInvocationRateLimitExceeded", false),
+            ("CallerRateLimitExceeded", false),
+            ("SomethingNew", false),
+        ];
+        for (reason, expected) in cases {
+            let throttled = TooManyRequestsException::builder()
+                .reason(reason.into())
+                .retry_after_seconds("1.5")
+                .build();
+            assert_eq!(
+                throttle(&throttled, "429".into()),
+                InvokeError::Throttled {
+                    what: format!("429, {reason}"),
+                    at_once: expected,
+                    retry_after: Some(Duration::from_millis(1_500)),
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn a_retry_after_that_is_no_number_of_seconds_is_none() {
+        for text in ["", "Fri, 31 Dec 1999 23:59:59 GMT", "-1", "NaN", "1e300"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
 
     fn output(function_error: Option<&str>, payload: &str) -> InvokeOutput {
         InvokeOutput::builder()

@@ -6,10 +6,15 @@
 
 mod breaker;
 pub(crate) mod cost;
+mod hedge;
 mod invoke;
 mod lambda;
+mod limit;
+mod metrics;
 mod retry;
+mod settle;
 mod tally;
+mod turnstile;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -18,22 +23,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use spillway_core::batch::BatchView;
-use spillway_core::envelope::{Answer, EnvelopeError, Invocation};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
-use tokio::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use invoke::{BoxFuture, InvokeError, Invoker};
 pub use lambda::LambdaInvoker;
 
+pub(crate) use breaker::{Position, Trouble};
+pub(crate) use metrics::LaneCollector;
 pub(crate) use tally::Tally;
 
 use crate::clock::Clock;
-use crate::config::Divert as Settings;
-use crate::decide::CloudLane;
+use crate::config::{Divert as Settings, Lambda as Prices};
+use crate::decide::{CloudLane, Moment};
 use breaker::{Breaker, Gate};
-use retry::{Verdict, judge, pause};
+use hedge::Patience;
+use limit::{Limiter, Outcome};
+use turnstile::{Place, Turnstile};
 
 /// A sender who is turned away because of a full queue does well to come back after this: about the time
 /// of one invocation.
@@ -45,12 +50,21 @@ pub enum Refusal {
     /// The function cannot read it, and never will.
     #[error("{0}")]
     Malformed(String),
+    /// Its partial is there already, made otherwise by another version of the function.
+    #[error("{0}")]
+    Conflict(String),
     /// It is too large even compressed.
     #[error("{0}")]
     TooLarge(String),
     /// Too many batches are under way.
     #[error("the queue is full")]
     QueueFull {
+        /// When it may be worth trying again.
+        retry_after: Duration,
+    },
+    /// The cloud has no capacity left before the batch's deadline.
+    #[error("the cloud is throttled, and asks to be left alone for {retry_after:?}")]
+    Throttled {
         /// When it may be worth trying again.
         retry_after: Duration,
     },
@@ -75,8 +89,10 @@ impl Refusal {
     pub fn slug(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "malformed-batch",
+            Self::Conflict(_) => "partial-conflict",
             Self::TooLarge(_) => "batch-too-large",
             Self::QueueFull { .. } => "queue-full",
+            Self::Throttled { .. } => "throttled",
             Self::Shut { .. } => "cloud-lane-shut",
             Self::Deadline(..) => "deadline-exceeded",
             Self::Misconfigured(_) => "cloud-lane-misconfigured",
@@ -84,21 +100,48 @@ impl Refusal {
     }
 }
 
-/// What a batch waits for while it is being invoked.
-const NO_ANSWER: &str = "no answer yet";
-
 /// The cloud lane.
 pub struct Divert {
     invoker: Arc<dyn Invoker>,
     clock: Arc<dyn Clock>,
+    prices: Prices,
     /// One permit for each batch that may be here at all.
     slots: Arc<Semaphore>,
-    /// One permit for each invocation at once.
-    running: Semaphore,
-    breaker: Mutex<Breaker>,
-    credits: u32,
+    /// One place for each invocation at once; as many as the limiter allows.
+    turnstile: Turnstile,
+    control: Mutex<Control>,
+    max_concurrency: u32,
+    queue: u32,
     stopping: AtomicBool,
     pub(crate) tally: Tally,
+}
+
+/// What decides whether and how much is sent.
+struct Control {
+    breaker: Breaker,
+    limiter: Limiter,
+    patience: Patience,
+}
+
+/// The cloud lane's own view of itself, for people.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub(crate) struct Health {
+    /// How many invocations may be under way now.
+    pub(crate) concurrency_limit: u32,
+    /// Why that is below the maximum; empty if it is not.
+    pub(crate) limit_reason: String,
+    /// Invocations under way.
+    pub(crate) invocations_under_way: u32,
+    /// The breaker's circuits.
+    pub(crate) breakers: Vec<CircuitHealth>,
+}
+
+/// One circuit of the breaker.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub(crate) struct CircuitHealth {
+    pub(crate) class: &'static str,
+    pub(crate) position: Position,
+    pub(crate) reason: Option<String>,
 }
 
 /// The right to have one batch worked on; given back when dropped.
@@ -115,15 +158,26 @@ impl Drop for Slot {
 
 impl Divert {
     /// A cloud lane that invokes with `invoker`.
-    pub fn new(invoker: Arc<dyn Invoker>, clock: Arc<dyn Clock>, settings: &Settings) -> Self {
-        let credits = settings.max_concurrency.saturating_add(settings.queue);
+    pub fn new(
+        invoker: Arc<dyn Invoker>,
+        clock: Arc<dyn Clock>,
+        settings: &Settings,
+        prices: Prices,
+    ) -> Self {
+        let places = settings.max_concurrency.saturating_add(settings.queue);
         Self {
             invoker,
             clock,
-            slots: Arc::new(Semaphore::new(credits as usize)),
-            running: Semaphore::new(settings.max_concurrency as usize),
-            breaker: Mutex::default(),
-            credits,
+            prices,
+            slots: Arc::new(Semaphore::new(places as usize)),
+            turnstile: Turnstile::new(settings.max_concurrency),
+            control: Mutex::new(Control {
+                breaker: Breaker::default(),
+                limiter: Limiter::new(settings.max_concurrency),
+                patience: Patience::default(),
+            }),
+            max_concurrency: settings.max_concurrency,
+            queue: settings.queue,
             stopping: AtomicBool::new(false),
             tally: Tally::new(),
         }
@@ -136,14 +190,42 @@ impl Divert {
                 reason: "the sidecar is stopping".into(),
             };
         }
-        match self.breaker().gate(self.clock.now()) {
+        let control = self.control();
+        match control.breaker.gate(self.clock.now()) {
             Gate::Open => CloudLane::Open {
-                credits: self.credits,
+                credits: self.credits(control.limiter.limit()),
             },
             Gate::Trial => CloudLane::Open { credits: 1 },
             Gate::Shut { why, .. } => CloudLane::Closed {
                 reason: format!("the cloud lane is shut: {why}"),
             },
+        }
+    }
+
+    /// All that the cloud lane has cost since the sidecar started, in USD at the configured prices: an
+    /// estimate from the function's own timing, not a bill. What was sent and never answered is counted for
+    /// as long as it was waited for.
+    pub fn spent_usd(&self) -> f64 {
+        self.tally.spent_usd(&self.prices)
+    }
+
+    /// How it is, for people.
+    pub(crate) fn health(&self) -> Health {
+        let now = self.clock.now();
+        let control = self.control();
+        let circuit = |trouble: Trouble| {
+            let (position, reason) = control.breaker.position(trouble, now);
+            CircuitHealth {
+                class: trouble.name(),
+                position,
+                reason: reason.map(str::to_owned),
+            }
+        };
+        Health {
+            concurrency_limit: control.limiter.limit(),
+            limit_reason: control.limiter.reason().to_owned(),
+            invocations_under_way: control.limiter.under_way(),
+            breakers: Trouble::ALL.into_iter().map(circuit).collect(),
         }
     }
 
@@ -164,157 +246,98 @@ impl Divert {
 
     /// Takes a place for a batch, before its body is read: memory is bounded by the places.
     pub fn admit(self: &Arc<Self>) -> Result<Slot, Refusal> {
-        if let Gate::Shut { rest, why } = self.breaker().gate(self.clock.now()) {
+        let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() else {
+            self.tally.turned_away.inc();
+            return Err(Refusal::QueueFull {
+                retry_after: QUEUE_RETRY,
+            });
+        };
+        // Last, so that a trial is not used up by a batch that has no place.
+        if let Gate::Shut { rest, why } = self.control().breaker.admit(self.clock.now()) {
             self.tally.turned_away.inc();
             return Err(Refusal::Shut {
                 retry_after: rest,
                 why,
             });
         }
-        match Arc::clone(&self.slots).try_acquire_owned() {
-            Ok(permit) => {
-                self.tally.in_flight.inc();
-                Ok(Slot {
-                    _permit: permit,
-                    divert: Arc::clone(self),
-                })
-            }
-            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
-                self.tally.turned_away.inc();
-                Err(Refusal::QueueFull {
-                    retry_after: QUEUE_RETRY,
-                })
-            }
+        self.tally.in_flight.inc();
+        Ok(Slot {
+            _permit: permit,
+            divert: Arc::clone(self),
+        })
+    }
+
+    /// Batches that the valves may have under way: the queue shrinks with the limit, or batches would wait
+    /// in it for longer than their deadline.
+    fn credits(&self, limit: u32) -> u32 {
+        let queue = u64::from(self.queue) * u64::from(limit);
+        let queue = queue.div_ceil(u64::from(self.max_concurrency.max(1)));
+        // At most `self.queue`, because the limit is at most the maximum.
+        limit.saturating_add(u32::try_from(queue).unwrap_or(self.queue))
+    }
+
+    /// An attempt is about to be made.
+    fn began(&self) -> Moment {
+        let now = self.clock.now();
+        let mut control = self.control();
+        control.limiter.began(now);
+        self.turnstile.resize(control.limiter.limit());
+        now
+    }
+
+    /// The attempt that began at `begun` is over.
+    fn ended(&self, begun: Moment, outcome: Outcome) -> Moment {
+        let now = self.clock.now();
+        let mut control = self.control();
+        let before = control.limiter.limit();
+        control.limiter.ended(begun, outcome, now);
+        let limit = control.limiter.limit();
+        self.turnstile.resize(limit);
+        if limit < before {
+            tracing::debug!(
+                limit,
+                "fewer invocations at once: {}",
+                control.limiter.reason()
+            );
+        }
+        now
+    }
+
+    /// How long to wait for the answer to a first attempt before a second one may help.
+    fn patience(&self, bytes: usize) -> Option<Duration> {
+        self.control().patience.begin(bytes)
+    }
+
+    /// A place for a second attempt beside the first, if the cloud is well and has one to spare.
+    fn spare_place(&self) -> Option<Place<'_>> {
+        let place = self.turnstile.try_enter()?;
+        let mut control = self.control();
+        let well =
+            control.breaker.gate(self.clock.now()) == Gate::Open && control.limiter.is_unbounded();
+        (well && control.patience.spend()).then_some(place)
+    }
+
+    /// A warm instance answered a payload of this size.
+    fn took(&self, bytes: usize, time: Duration) {
+        self.control().patience.took(bytes, time);
+    }
+
+    fn succeeded(&self) {
+        if self.control().breaker.succeeded() {
+            tracing::info!("the cloud lane is open again: an attempt succeeded");
         }
     }
 
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Slot {
-    /// Has a batch processed and gives back its receipt as one line of JSON. `body` are the bytes that
-    /// `batch` was parsed from. Answers within `deadline`.
-    pub async fn process(
-        &self,
-        batch: &BatchView<'_>,
-        body: &Bytes,
-        deadline: Duration,
-    ) -> Result<String, Refusal> {
-        let tally = &self.divert.tally;
-        tally.batches.inc();
-        tally.bytes_in.inc_by(body.len() as u64);
-        let started = Instant::now();
-        let mut last = String::from("waiting for an invocation");
-        let settled = tokio::time::timeout(deadline, self.settle(batch, body, &mut last)).await;
-        let result = settled.unwrap_or_else(|_| {
-            if last == NO_ANSWER {
-                // A cloud that says nothing is as good as none.
-                self.note_failure(NO_ANSWER, false);
-            }
-            Err(Refusal::Deadline(deadline, last))
-        });
-        match result {
-            Ok(answer) => {
-                tally.settled(started.elapsed(), answer.receipt.records, &answer.timing);
-                Ok(answer.receipt.to_line())
-            }
-            Err(refusal) => {
-                tally.failed(refusal.slug());
-                tracing::warn!(batch = %batch.id(), job = %batch.job(), "batch not settled: {refusal}");
-                Err(refusal)
-            }
+    fn failed(&self, trouble: Trouble, why: &str, asked: Option<Duration>) {
+        let now = self.clock.now();
+        let opened = self.control().breaker.failed(trouble, why, asked, now);
+        if let Some(why) = opened {
+            self.tally.shut(trouble);
+            tracing::warn!(class = trouble.name(), "cloud lane shut: {why}");
         }
     }
 
-    async fn settle(
-        &self,
-        batch: &BatchView<'_>,
-        body: &Bytes,
-        last: &mut String,
-    ) -> Result<Answer, Refusal> {
-        let divert = &self.divert;
-        // The semaphore is never closed.
-        let _running = divert.running.acquire().await;
-        let mut attempt = 0;
-        loop {
-            // The payload is made anew for each attempt, which is rare but the first, rather than kept:
-            // a copy of every payload would cost each batch some megabytes.
-            let payload = encode(body.clone()).await?;
-            divert.tally.bytes_out.inc_by(payload.len() as u64);
-            NO_ANSWER.clone_into(last);
-            let error = match self.attempt(batch, payload).await {
-                Ok(answer) => {
-                    divert.breaker().succeeded();
-                    return Ok(answer);
-                }
-                Err(error) => error,
-            };
-            *last = error.to_string();
-            attempt += 1;
-            let class = match judge(&error) {
-                Verdict::Retry(class) => class,
-                Verdict::GiveUp(refusal) => {
-                    let lasting = matches!(refusal, Refusal::Misconfigured(_));
-                    if lasting {
-                        self.note_failure(last, true);
-                    }
-                    return Err(refusal);
-                }
-            };
-            if class == retry::Class::Throttled {
-                divert.tally.throttled.inc();
-            } else {
-                self.note_failure(last, false);
-            }
-            divert.tally.retried(class);
-            tracing::debug!(batch = %batch.id(), attempt, class = class.name(), "retrying: {error}");
-            let seed = batch.id().sequence() ^ (u64::from(batch.id().subtask()) << 40);
-            tokio::time::sleep(pause(attempt, seed)).await;
-        }
-    }
-
-    async fn attempt(
-        &self,
-        batch: &BatchView<'_>,
-        payload: Vec<u8>,
-    ) -> Result<Answer, InvokeError> {
-        let bytes = self.divert.invoker.invoke(payload).await?;
-        let answer =
-            Answer::from_json(&bytes).map_err(|error| InvokeError::BadAnswer(error.to_string()))?;
-        self.divert.tally.answered(&answer.timing);
-        answer
-            .receipt
-            .fits(batch)
-            .map_err(|error| InvokeError::BadAnswer(error.to_string()))?;
-        Ok(answer)
-    }
-
-    fn note_failure(&self, why: &str, lasting: bool) {
-        let shut = self
-            .divert
-            .breaker()
-            .failed(why, lasting, self.divert.clock.now());
-        if shut {
-            self.divert.tally.shut.inc();
-            tracing::warn!("cloud lane shut: {why}");
-        }
-    }
-}
-
-/// Compresses and encodes a batch on a thread of its own: some milliseconds of pure computing that must
-/// not hold up reports, which decide how quickly a spike is answered.
-async fn encode(body: Bytes) -> Result<Vec<u8>, Refusal> {
-    let encoded = tokio::task::spawn_blocking(move || Invocation::pack(&body)?.to_json()).await;
-    match encoded {
-        Ok(Ok(payload)) => Ok(payload),
-        Ok(Err(error @ (EnvelopeError::BatchTooLarge(_) | EnvelopeError::PayloadTooLarge(_)))) => {
-            Err(Refusal::TooLarge(error.to_string()))
-        }
-        Ok(Err(error)) => Err(Refusal::Malformed(error.to_string())),
-        Err(error) => Err(Refusal::Misconfigured(format!(
-            "the encoder failed: {error}"
-        ))),
+    fn control(&self) -> MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

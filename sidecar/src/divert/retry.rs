@@ -5,6 +5,7 @@ use std::time::Duration;
 use spillway_core::envelope::FunctionErrorType;
 
 use super::Refusal;
+use super::breaker::Trouble;
 use super::invoke::InvokeError;
 
 /// What a failed attempt means.
@@ -47,7 +48,7 @@ impl Class {
 pub(crate) fn judge(error: &InvokeError) -> Verdict {
     let why = error.to_string();
     match error {
-        InvokeError::Throttled(_) => Verdict::Retry(Class::Throttled),
+        InvokeError::Throttled { .. } => Verdict::Retry(Class::Throttled),
         InvokeError::Unreachable(_) => Verdict::Retry(Class::Unreachable),
         InvokeError::Service(_) => Verdict::Retry(Class::Service),
         InvokeError::BadAnswer(_) => Verdict::Retry(Class::BadAnswer),
@@ -55,6 +56,10 @@ pub(crate) fn judge(error: &InvokeError) -> Verdict {
             kind: Some(FunctionErrorType::MalformedBatch),
             ..
         } => Verdict::GiveUp(Refusal::Malformed(why)),
+        InvokeError::Function {
+            kind: Some(FunctionErrorType::PartialConflict),
+            ..
+        } => Verdict::GiveUp(Refusal::Conflict(why)),
         InvokeError::Function {
             kind: Some(FunctionErrorType::StorageMisconfigured),
             ..
@@ -70,6 +75,40 @@ pub(crate) fn judge(error: &InvokeError) -> Verdict {
         InvokeError::TooLarge(_) => Verdict::GiveUp(Refusal::TooLarge(why)),
     }
 }
+
+/// What an error says about the cloud as a whole; `None` if it is the batch's own fault.
+pub(crate) fn trouble(error: &InvokeError) -> Option<Trouble> {
+    match error {
+        InvokeError::Throttled { .. } => Some(Trouble::Throttle),
+        InvokeError::Unreachable(_) | InvokeError::Service(_) => Some(Trouble::Unreachable),
+        InvokeError::FunctionMissing(_)
+        | InvokeError::AccessDenied(_)
+        | InvokeError::Refused(_) => Some(Trouble::Access),
+        InvokeError::TooLarge(_) => None,
+        InvokeError::BadAnswer(_) => Some(Trouble::Function),
+        InvokeError::Function {
+            kind, error_type, ..
+        } => match kind {
+            Some(FunctionErrorType::MalformedBatch | FunctionErrorType::PartialConflict) => None,
+            Some(FunctionErrorType::StorageMisconfigured) => Some(Trouble::Access),
+            // Behind the function there is S3, which is a part of the cloud like any other.
+            Some(FunctionErrorType::StorageUnavailable) => Some(Trouble::Unreachable),
+            None if error_type == TIMED_OUT => Some(Trouble::Timeout),
+            None => Some(Trouble::Function),
+        },
+    }
+}
+
+/// Whether the function may have run, so that it may have to be paid for.
+pub(crate) fn may_have_run(error: &InvokeError) -> bool {
+    matches!(
+        error,
+        InvokeError::Unreachable(_) | InvokeError::Function { .. } | InvokeError::BadAnswer(_)
+    )
+}
+
+/// How Lambda names an invocation that it ended at the function's time-out.
+const TIMED_OUT: &str = "Sandbox.Timedout";
 
 /// The first pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -130,6 +169,10 @@ mod tests {
             Verdict::GiveUp(Refusal::Malformed(_))
         ));
         assert!(matches!(
+            judge(&function(Some(FunctionErrorType::PartialConflict))),
+            Verdict::GiveUp(Refusal::Conflict(_))
+        ));
+        assert!(matches!(
             judge(&function(Some(FunctionErrorType::StorageMisconfigured))),
             Verdict::GiveUp(Refusal::Misconfigured(_))
         ));
@@ -138,8 +181,41 @@ mod tests {
             Verdict::GiveUp(Refusal::Misconfigured(_))
         ));
         assert_eq!(
-            judge(&InvokeError::Throttled("t".into())),
+            judge(&InvokeError::Throttled {
+                what: "t".into(),
+                at_once: true,
+                retry_after: None
+            }),
             Verdict::Retry(Class::Throttled)
         );
+    }
+
+    #[test]
+    fn a_batchs_own_fault_says_nothing_about_the_cloud() {
+        let function = |kind, error_type: &str| InvokeError::Function {
+            kind,
+            error_type: error_type.into(),
+            message: "m".into(),
+        };
+        let cases = [
+            (
+                function(Some(FunctionErrorType::MalformedBatch), "MalformedBatch"),
+                None,
+            ),
+            (InvokeError::TooLarge("413".into()), None),
+            (function(None, "Sandbox.Timedout"), Some(Trouble::Timeout)),
+            (function(None, "Runtime.ExitError"), Some(Trouble::Function)),
+            (
+                function(Some(FunctionErrorType::StorageUnavailable), "s"),
+                Some(Trouble::Unreachable),
+            ),
+            (
+                InvokeError::AccessDenied("403".into()),
+                Some(Trouble::Access),
+            ),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(trouble(&error), expected, "{error}");
+        }
     }
 }

@@ -13,8 +13,10 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use spillway_core::envelope::Timing;
 
-use super::cost::billed_ms;
+use super::breaker::Trouble;
+use super::cost::{billed_ms, total_usd};
 use super::retry::Class;
+use crate::config::Lambda;
 
 /// Durations are kept from 1 µs to this, in µs; longer ones count as this.
 const LONGEST_US: u64 = 120_000_000;
@@ -61,8 +63,18 @@ pub(crate) struct Tally {
     pub(crate) records: Counter,
     /// Milliseconds to pay for, as far as the function's own timing tells.
     pub(crate) billed_ms: Counter,
-    /// Times that the breaker shut the lane.
-    pub(crate) shut: Counter,
+    /// Attempts that may have run but brought no answer that could be used: they have to be paid for, and
+    /// nobody says how much.
+    pub(crate) unanswered: Counter,
+    /// How long these were waited for, in ms, which is the most that they can have cost but for those that
+    /// run on after a connection broke.
+    pub(crate) unanswered_ms: Counter,
+    /// Second attempts beside a first one whose answer was late.
+    pub(crate) second_attempts: Counter,
+    /// Of these: had the answer that counted.
+    pub(crate) second_attempts_useful: Counter,
+    /// Times that the breaker shut the lane, by the class of trouble.
+    shut: Family<ClassLabel, Counter>,
     pub(crate) billed_seconds: Counter<f64, AtomicU64>,
 }
 
@@ -92,7 +104,11 @@ impl Tally {
             aggregate_us: Counter::default(),
             records: Counter::default(),
             billed_ms: Counter::default(),
-            shut: Counter::default(),
+            unanswered: Counter::default(),
+            second_attempts: Counter::default(),
+            second_attempts_useful: Counter::default(),
+            unanswered_ms: Counter::default(),
+            shut: Family::default(),
             billed_seconds: Counter::default(),
         }
     }
@@ -129,8 +145,23 @@ impl Tally {
         );
         registry.register(
             "shut",
-            "Times the breaker shut the cloud lane",
+            "Times the breaker shut the cloud lane, by the class of trouble",
             self.shut.clone(),
+        );
+        registry.register(
+            "second_attempts",
+            "Attempts beside a first one whose answer was late",
+            self.second_attempts.clone(),
+        );
+        registry.register(
+            "useful_second_attempts",
+            "Second attempts that had the answer first",
+            self.second_attempts_useful.clone(),
+        );
+        registry.register(
+            "unanswered_attempts",
+            "Attempts that may have run but brought no usable answer",
+            self.unanswered.clone(),
         );
         registry.register_with_unit(
             "batch",
@@ -244,6 +275,39 @@ impl Tally {
         let billed = billed_ms(timing);
         self.billed_ms.inc_by(billed);
         self.billed_seconds.inc_by(billed as f64 / 1e3);
+    }
+
+    /// An attempt that may have run came to nothing after this time.
+    pub(crate) fn unanswered(&self, waited: Duration) {
+        self.unanswered.inc();
+        let ms = u64::try_from(waited.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        self.unanswered_ms.inc_by(ms);
+    }
+
+    /// The breaker shut the lane.
+    pub(crate) fn shut(&self, trouble: Trouble) {
+        let class = trouble.name();
+        self.shut.get_or_create(&ClassLabel { class }).inc();
+    }
+
+    /// How often the breaker has shut the lane.
+    pub(crate) fn all_shut(&self) -> u64 {
+        let of = |trouble: Trouble| {
+            let class = trouble.name();
+            self.shut.get_or_create(&ClassLabel { class }).get()
+        };
+        Trouble::ALL.into_iter().map(of).sum()
+    }
+
+    /// What has been spent so far, in USD at these prices. What nobody has said the length of is counted
+    /// for as long as it was waited for.
+    pub(crate) fn spent_usd(&self, prices: &Lambda) -> f64 {
+        let billed_ms = self
+            .billed_ms
+            .get()
+            .saturating_add(self.unanswered_ms.get());
+        let invocations = self.invocations.get().saturating_add(self.unanswered.get());
+        total_usd(prices, billed_ms, invocations)
     }
 
     /// From arrival to receipt, in ms, at this quantile; `None` before the first receipt.

@@ -33,8 +33,9 @@ pub use health::Readiness;
 use crate::clock::Clock;
 use crate::config::{Config, Lambda, Secret};
 use crate::decide::{Moment, Policy};
-use crate::divert::{Divert, cost};
+use crate::divert::{Divert, LaneCollector};
 use crate::events::Hub;
+use crate::publish::Published;
 use crate::sense::JobSeen;
 use crate::valves::{Valves, When};
 pub(crate) use connection::serve;
@@ -61,6 +62,7 @@ pub(crate) struct App {
     pub(crate) events: Arc<Hub>,
     heartbeat: Duration,
     spend: Mutex<Spend>,
+    pub(crate) published: Published,
     counters: metrics::Counters,
     registry: Registry,
 }
@@ -72,7 +74,12 @@ impl App {
         let counters = metrics::Counters::default();
         let mut registry = Registry::with_prefix("spillway");
         counters.register(&mut registry);
+        let published = Published::default();
+        if config.publish.cloudwatch {
+            published.register(&mut registry);
+        }
         divert.tally.register(&mut registry);
+        registry.register_collector(Box::new(LaneCollector(Arc::downgrade(&divert))));
         metrics::register_build(&mut registry);
         let events = Arc::new(Hub::new(config.events.clone(), started_ms));
         events.register(&mut registry);
@@ -98,6 +105,7 @@ impl App {
             events,
             heartbeat: config.events.heartbeat,
             spend: Mutex::default(),
+            published,
             counters,
             registry,
         }
@@ -105,10 +113,7 @@ impl App {
 
     /// What the cloud lane has cost so far, by the function's own timing and list prices.
     pub(crate) fn spent_usd(&self) -> f64 {
-        let tally = &self.divert.tally;
-        let invocations = tally.invocations.get();
-        cost::lambda_usd(&self.prices, tally.billed_ms.get(), invocations)
-            + cost::puts_usd(&self.prices, invocations)
+        self.divert.spent_usd()
     }
 
     /// What it costs an hour, at the pace of the last minute. `None` in the first seconds.

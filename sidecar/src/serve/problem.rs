@@ -61,18 +61,18 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal {
-            Refusal::Malformed(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::Malformed(_) | Refusal::Conflict(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::QueueFull { .. } | Refusal::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Shut { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Deadline(..) => StatusCode::GATEWAY_TIMEOUT,
             Refusal::Misconfigured(_) => StatusCode::BAD_GATEWAY,
         };
         let problem = Self::new(status, refusal.slug(), refusal.to_string());
         match refusal {
-            Refusal::QueueFull { retry_after } | Refusal::Shut { retry_after, .. } => {
-                problem.retry_after(retry_after)
-            }
+            Refusal::QueueFull { retry_after }
+            | Refusal::Throttled { retry_after }
+            | Refusal::Shut { retry_after, .. } => problem.retry_after(retry_after),
             _ => problem,
         }
     }

@@ -9,6 +9,7 @@ use spillway_core::directive::{Directive, Report};
 
 use super::problem::Problem;
 use super::{App, body};
+use crate::decide::Usd;
 use crate::valves::Reporter;
 
 /// A report is a few hundred bytes, and two histograms.
@@ -41,9 +42,8 @@ pub(crate) async fn post(
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "malformed-report", detail)
     })?;
     app.counters.reports.inc();
-    let directive = app
-        .valves
-        .report(&from, report, app.divert.lane(), app.when());
+    let (cloud, spent) = (app.divert.lane(), Usd::new(app.divert.spent_usd()));
+    let directive = app.valves.report(&from, report, cloud, spent, app.when());
     directive.map(Json).ok_or_else(|| {
         let detail = "too many valves report to this sidecar";
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-valves", detail)

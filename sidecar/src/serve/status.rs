@@ -12,7 +12,7 @@ use spillway_core::ids::{AttemptId, JobName, ValveName};
 use super::App;
 use super::summary::{ValveSummary, summaries};
 use crate::decide::{CloudLane, PolicyMode, RecordsPerSecond};
-use crate::divert::cost;
+use crate::divert::{Health, cost};
 use crate::latency::Summary;
 use crate::sense::JobSeen;
 use crate::valves::{Latest, ModeChange, Valve};
@@ -114,6 +114,12 @@ struct DivertStatus {
     p99_ms: Option<f64>,
     bytes_in: u64,
     bytes_out: u64,
+    unanswered: u64,
+    second_attempts: u64,
+    useful_second_attempts: u64,
+    shut: u64,
+    #[serde(flatten)]
+    health: Health,
 }
 
 #[derive(Serialize)]
@@ -130,7 +136,7 @@ struct FunctionStatus {
 struct Cost {
     lambda: f64,
     s3_puts: f64,
-    /// All of it.
+    /// All of it, attempts without an answer included.
     total: f64,
     /// At the pace of the last minute; null in the first seconds.
     per_hour: Option<f64>,
@@ -189,6 +195,11 @@ impl Status {
                 p99_ms: tally.took_ms(0.99),
                 bytes_in: tally.bytes_in.get(),
                 bytes_out: tally.bytes_out.get(),
+                unanswered: tally.unanswered.get(),
+                second_attempts: tally.second_attempts.get(),
+                useful_second_attempts: tally.second_attempts_useful.get(),
+                shut: tally.all_shut(),
+                health: app.divert.health(),
             },
             function: FunctionStatus {
                 invocations: tally.invocations.get(),

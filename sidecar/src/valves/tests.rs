@@ -22,7 +22,11 @@ fn report(valves: &Valves, ms: u64) {
     )
     .unwrap();
     let cloud = CloudLane::Open { credits: 8 };
-    assert!(valves.report(&from, report, cloud, when(ms)).is_some());
+    assert!(
+        valves
+            .report(&from, report, cloud, Usd::ZERO, when(ms))
+            .is_some()
+    );
 }
 
 #[test]
@@ -42,6 +46,7 @@ impl Observer for Diary {
     fn stepped(&self, step: &Step<'_>) {
         let what = match step.observation {
             Observation::Cloud(_) => "cloud",
+            Observation::Spent { .. } => "spent",
             Observation::Report { .. } => "report",
             _ => "other",
         };
@@ -73,7 +78,7 @@ fn an_observer_sees_everything_in_its_order_until_it_is_dropped() {
     report(&valves, 0);
     assert_eq!(
         early.seen(),
-        ["policy 1", "valve known false", "cloud", "report"]
+        ["policy 1", "valve known false", "cloud", "spent", "report"]
     );
     valves.observe(&late, when(1));
     assert_eq!(late.seen(), ["policy 1", "valve known true"]);

@@ -2,19 +2,44 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use spillway_core::batch::{BatchBuilder, BatchView};
 use spillway_core::envelope::{Answer, Invocation, Timing};
 use spillway_core::receipt::{Receipt, WindowCount};
 use tokio::sync::Semaphore;
 
+use crate::clock::Clock;
+use crate::decide::Moment;
 use crate::divert::{BoxFuture, InvokeError, Invoker};
+
+/// A clock that goes when it is told to.
+#[derive(Debug, Default)]
+pub(crate) struct StoppedClock(Mutex<Duration>);
+
+impl StoppedClock {
+    pub(crate) fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap() += by;
+    }
+}
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Moment {
+        Moment::at(*self.0.lock().unwrap())
+    }
+
+    fn wall_ms(&self) -> i64 {
+        0
+    }
+}
 
 /// What the function does with one invocation.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
-    /// Its work.
+    /// Its work, after a cold start.
     Receipt,
+    /// Its work, by a warm instance.
+    Warm,
     /// Fails.
     Fail(InvokeError),
     /// Answers for another batch.
@@ -71,7 +96,7 @@ pub(crate) fn batch(id: &str) -> Vec<u8> {
         .encode()
 }
 
-fn answer(message: &[u8]) -> Vec<u8> {
+fn answer(message: &[u8], cold: bool) -> Vec<u8> {
     let batch = BatchView::parse(message).unwrap();
     let windows = batch
         .records_per_window()
@@ -84,7 +109,7 @@ fn answer(message: &[u8]) -> Vec<u8> {
         .collect();
     let receipt = Receipt::new(&batch, windows, 9, b"parquet");
     let timing = Timing {
-        cold: true,
+        cold,
         init_us: 9_000,
         decode_us: 100,
         aggregate_us: 3_000,
@@ -107,13 +132,14 @@ impl Invoker for FakeFunction {
                 .pop_front()
                 .unwrap_or(Reply::Receipt);
             match reply {
-                Reply::Receipt => Ok(answer(&message)),
+                Reply::Receipt => Ok(answer(&message, true)),
+                Reply::Warm => Ok(answer(&message, false)),
                 Reply::Fail(error) => Err(error),
-                Reply::OtherBatch => Ok(answer(&batch("00000000000000ff-7-7"))),
+                Reply::OtherBatch => Ok(answer(&batch("00000000000000ff-7-7"), true)),
                 Reply::Bytes(bytes) => Ok(bytes.to_vec()),
                 Reply::Hold => {
                     self.held.acquire().await.unwrap().forget();
-                    Ok(answer(&message))
+                    Ok(answer(&message, true))
                 }
             }
         })

@@ -5,27 +5,47 @@ pub(crate) mod fake;
 use std::time::Duration;
 
 use bytes::Bytes;
-use spillway_core::envelope::FunctionErrorType;
+use spillway_core::batch::BatchView;
+use spillway_core::envelope::{FunctionErrorType, Invocation};
 
 use super::*;
-use crate::clock::SystemClock;
-use fake::{FakeFunction, Reply, batch};
+use fake::{FakeFunction, Reply, StoppedClock, batch};
 
 const ID: &str = "9f3a6c1e2b7d4f08-0-42";
 const LONG: Duration = Duration::from_secs(30);
 
 fn lane(function: &Arc<FakeFunction>, max_concurrency: u32, queue: u32) -> Arc<Divert> {
+    timed_lane(function, max_concurrency, queue).0
+}
+
+/// A lane whose clock stands still until it is told to go.
+fn timed_lane(
+    function: &Arc<FakeFunction>,
+    max_concurrency: u32,
+    queue: u32,
+) -> (Arc<Divert>, Arc<StoppedClock>) {
     let settings = Settings {
         max_concurrency,
         queue,
         ..Settings::default()
     };
     let invoker: Arc<dyn Invoker> = Arc::clone(function) as Arc<dyn Invoker>;
-    Arc::new(Divert::new(
+    let clock = Arc::new(StoppedClock::default());
+    let divert = Divert::new(
         invoker,
-        Arc::new(SystemClock::start()),
+        Arc::clone(&clock) as Arc<dyn Clock>,
         &settings,
-    ))
+        Prices::default(),
+    );
+    (Arc::new(divert), clock)
+}
+
+fn throttled(retry_after: Option<Duration>) -> Reply {
+    Reply::Fail(InvokeError::Throttled {
+        what: "ConcurrentInvocationLimitExceeded".into(),
+        at_once: true,
+        retry_after,
+    })
 }
 
 async fn send(divert: &Arc<Divert>, id: &str, deadline: Duration) -> Result<String, Refusal> {
@@ -70,9 +90,7 @@ async fn a_batch_comes_back_as_its_receipt() {
 async fn what_may_fare_better_is_retried_with_the_same_bytes() {
     let function = FakeFunction::new([
         unreachable_cloud(),
-        Reply::Fail(InvokeError::Throttled(
-            "ConcurrentInvocationLimitExceeded".into(),
-        )),
+        throttled(None),
         function_error(
             Some(FunctionErrorType::StorageUnavailable),
             "StorageUnavailable",
@@ -150,15 +168,38 @@ async fn a_sender_has_its_answer_by_the_deadline_and_the_place_is_free_again() {
 }
 
 #[tokio::test]
-async fn a_cloud_that_never_answers_is_shut() {
-    let function = FakeFunction::new(std::iter::repeat_n(Reply::Hold, 5));
-    let divert = lane(&function, 1, 0);
-    for _ in 0..5 {
-        let refusal = send(&divert, ID, Duration::from_millis(10)).await;
-        assert_eq!(refusal.unwrap_err().slug(), "deadline-exceeded");
+async fn a_cloud_that_is_silent_for_long_is_shut() {
+    let function = FakeFunction::new(std::iter::repeat_n(Reply::Hold, 3));
+    let (divert, clock) = timed_lane(&function, 1, 0);
+    for _ in 0..3 {
+        let silence = async {
+            function.begun(1).await;
+            clock.advance(Duration::from_secs(2));
+        };
+        let (refusal, ()) = tokio::join!(send(&divert, ID, Duration::from_millis(30)), silence);
+        let refusal = refusal.unwrap_err();
+        assert_eq!(refusal.slug(), "deadline-exceeded");
+        assert!(refusal.to_string().contains("no answer in 2000 ms"));
     }
     let refusal = send(&divert, ID, LONG).await.unwrap_err();
     assert_eq!(refusal.slug(), "cloud-lane-shut");
+    assert!(
+        refusal
+            .to_string()
+            .contains("3 attempts without an answer in time in a row"),
+        "{refusal}"
+    );
+}
+
+#[tokio::test]
+async fn short_deadlines_do_not_shut_a_cloud_that_had_no_time_to_answer() {
+    let function = FakeFunction::new(std::iter::repeat_n(Reply::Hold, 10));
+    let divert = lane(&function, 1, 0);
+    for _ in 0..10 {
+        let refusal = send(&divert, ID, Duration::from_millis(5)).await;
+        assert_eq!(refusal.unwrap_err().slug(), "deadline-exceeded");
+    }
+    assert_eq!(divert.lane(), CloudLane::Open { credits: 1 });
 }
 
 #[tokio::test]
@@ -207,7 +248,7 @@ async fn a_cloud_that_is_down_shuts_the_lane_for_new_batches_and_for_the_control
         _ = &mut sending => panic!("five failures came first"),
         () = function.begun(5) => {}
     }
-    while divert.tally.shut.get() == 0 {
+    while divert.tally.all_shut() == 0 {
         tokio::select! {
             _ = &mut sending => panic!("the fifth failure came first"),
             () = tokio::task::yield_now() => {}
@@ -221,15 +262,143 @@ async fn a_cloud_that_is_down_shuts_the_lane_for_new_batches_and_for_the_control
 }
 
 #[tokio::test]
-async fn throttling_does_not_shut_the_lane() {
-    let throttled = Reply::Fail(InvokeError::Throttled("rate".into()));
-    let function = FakeFunction::new(std::iter::repeat_n(throttled, 6));
-    let divert = lane(&function, 1, 0);
+async fn throttling_shuts_nothing_but_lowers_what_the_valves_may_send() {
+    let function = FakeFunction::new(std::iter::repeat_n(throttled(None), 2));
+    let divert = lane(&function, 8, 16);
+    assert_eq!(divert.lane(), CloudLane::Open { credits: 24 });
     send(&divert, ID, LONG).await.unwrap();
     assert_eq!(
-        (divert.tally.shut.get(), divert.tally.throttled.get()),
-        (0, 6)
+        (divert.tally.all_shut(), divert.tally.throttled.get()),
+        (0, 2)
     );
+    // One invocation was under way when it was refused: one is what there is, and two may wait.
+    assert_eq!(divert.lane(), CloudLane::Open { credits: 3 });
+    let health = divert.health();
+    assert_eq!(health.concurrency_limit, 1);
+    assert_eq!(health.limit_reason, "throttled with 1 invocations at once");
+}
+
+#[tokio::test]
+async fn a_batch_that_would_have_to_wait_beyond_its_deadline_is_given_back_at_once() {
+    let hour = Duration::from_hours(1);
+    let function = FakeFunction::new([throttled(Some(hour))]);
+    let divert = lane(&function, 1, 0);
+    let refusal = send(&divert, ID, LONG).await.unwrap_err();
+    assert_eq!(refusal, Refusal::Throttled { retry_after: hour });
+    assert_eq!(divert.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_batch_waits_as_long_as_the_service_asks() {
+    let asked = Duration::from_millis(120);
+    let function = FakeFunction::new([throttled(Some(asked))]);
+    let divert = lane(&function, 1, 0);
+    let began = std::time::Instant::now();
+    send(&divert, ID, LONG).await.unwrap();
+    assert!(began.elapsed() >= asked);
+}
+
+#[tokio::test]
+async fn a_cloud_that_throttles_everything_is_shut_and_tried_again_by_one_batch() {
+    let function = FakeFunction::new(std::iter::repeat_n(
+        throttled(Some(Duration::from_secs(7))),
+        20,
+    ));
+    let (divert, clock) = timed_lane(&function, 4, 4);
+    for _ in 0..20 {
+        let refusal = send(&divert, ID, Duration::from_secs(5)).await;
+        assert_eq!(refusal.unwrap_err().slug(), "throttled");
+    }
+    let Err(Refusal::Shut { retry_after, why }) = divert.admit().map(drop) else {
+        panic!("it was to be shut")
+    };
+    assert_eq!(retry_after, Duration::from_secs(7));
+    assert!(why.starts_with("20 attempts throttled in a row"), "{why}");
+    clock.advance(Duration::from_secs(7));
+    assert_eq!(divert.lane(), CloudLane::Open { credits: 1 });
+    let trial = divert.admit().map(drop);
+    assert!(trial.is_ok());
+    assert!(matches!(divert.admit(), Err(Refusal::Shut { .. })));
+    clock.advance(Duration::from_secs(1));
+    send(&divert, ID, LONG).await.unwrap();
+    assert!(matches!(divert.lane(), CloudLane::Open { credits } if credits > 1));
+}
+
+#[tokio::test]
+async fn what_may_have_run_is_paid_for_and_what_was_refused_is_not() {
+    let function = FakeFunction::new([
+        throttled(None),
+        Reply::Fail(InvokeError::Service("500".into())),
+        Reply::Receipt,
+    ]);
+    let (divert, clock) = timed_lane(&function, 1, 0);
+    send(&divert, ID, LONG).await.unwrap();
+    let prices = Prices::default();
+    let one = cost::total_usd(&prices, 13, 1);
+    assert!((divert.spent_usd() - one).abs() < 1e-15);
+    assert_eq!(divert.tally.unanswered.get(), 0);
+
+    // An answer that never comes, waited for for three seconds.
+    let function = FakeFunction::new([Reply::Hold]);
+    let (silent, silent_clock) = timed_lane(&function, 1, 0);
+    let silence = async {
+        function.begun(1).await;
+        silent_clock.advance(Duration::from_secs(3));
+    };
+    let (refused, ()) = tokio::join!(send(&silent, ID, Duration::from_millis(20)), silence);
+    assert!(refused.is_err());
+    let lost = cost::total_usd(&prices, 3_000, 1);
+    assert!((silent.spent_usd() - lost).abs() < 1e-15);
+    drop(clock);
+}
+
+/// A lane that has seen enough quick answers to know a late one.
+async fn experienced_lane(
+    then: impl IntoIterator<Item = Reply>,
+    max_concurrency: u32,
+) -> (Arc<Divert>, Arc<FakeFunction>) {
+    let script = std::iter::repeat_n(Reply::Warm, 40).chain(then);
+    let function = FakeFunction::new(script);
+    let divert = lane(&function, max_concurrency, 0);
+    for _ in 0..40 {
+        send(&divert, ID, LONG).await.unwrap();
+    }
+    function.begun(40).await;
+    (divert, function)
+}
+
+#[tokio::test]
+async fn a_late_answer_is_overtaken_by_a_second_attempt_with_the_same_bytes() {
+    let (divert, function) = experienced_lane([Reply::Hold, Reply::Warm], 2).await;
+    send(&divert, ID, LONG).await.unwrap();
+    let payloads = function.payloads.lock().unwrap().clone();
+    assert_eq!(payloads.len(), 42);
+    assert_eq!(payloads[40], payloads[41]);
+    assert_eq!(divert.tally.second_attempts.get(), 1);
+    assert_eq!(divert.tally.second_attempts_useful.get(), 1);
+    // The first one may have run: it is paid for.
+    assert_eq!(divert.tally.unanswered.get(), 1);
+    assert_eq!(divert.health().invocations_under_way, 0);
+}
+
+#[tokio::test]
+async fn if_the_second_attempt_fails_the_first_is_still_waited_for() {
+    let (divert, function) = experienced_lane([Reply::Hold, unreachable_cloud()], 2).await;
+    let release = async {
+        function.begun(2).await;
+        function.release(1);
+    };
+    let (receipt, ()) = tokio::join!(send(&divert, ID, LONG), release);
+    assert!(receipt.unwrap().contains(ID));
+    assert_eq!(divert.tally.second_attempts_useful.get(), 0);
+}
+
+#[tokio::test]
+async fn without_a_spare_place_nothing_is_sent_twice() {
+    let (divert, function) = experienced_lane([Reply::Hold], 1).await;
+    let refusal = send(&divert, ID, Duration::from_millis(400)).await;
+    assert_eq!(refusal.unwrap_err().slug(), "deadline-exceeded");
+    assert_eq!(function.invocations(), 41);
 }
 
 #[tokio::test]

@@ -73,6 +73,7 @@ impl Server {
             listener,
             invoker: Arc::clone(function) as _,
             sensor,
+            publishing: None,
             clock: Arc::new(SystemClock::start()),
         };
         let task = tokio::spawn(run(parts, async {

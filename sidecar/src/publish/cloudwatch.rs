@@ -1,0 +1,109 @@
+//! `CloudWatch` as the place where metrics go.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::error::{DisplayErrorContext, ProvideErrorMetadata as _};
+use aws_sdk_cloudwatch::primitives::DateTime;
+use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
+
+use super::datum::{Datum, Unit};
+use super::{Request, Sink};
+use crate::config::Publish;
+use crate::divert::BoxFuture;
+
+/// The namespace of everything that is published.
+const NAMESPACE: &str = "Spillway";
+/// A request that has not been answered by then is given up; the next sample is on its way.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Below this interval metrics are stored at a resolution of one second, else of one minute.
+const STANDARD_RESOLUTION: Duration = Duration::from_mins(1);
+
+/// Sends metrics by `PutMetricData`.
+#[derive(Debug, Clone)]
+pub struct CloudWatch {
+    client: Client,
+    resolution: i32,
+}
+
+impl CloudWatch {
+    /// A client with the credentials of the AWS environment, which need `cloudwatch:PutMetricData`.
+    pub async fn new(settings: &Publish) -> Self {
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
+                aws_smithy_http_client::tls::rustls_provider::CryptoMode::Ring,
+            ))
+            .build_https();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            .retry_config(RetryConfig::standard())
+            .timeout_config(TimeoutConfig::builder().operation_timeout(TIMEOUT).build());
+        if let Some(region) = &settings.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(url) = &settings.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        let config = loader.load().await;
+        Self {
+            client: Client::new(&config),
+            resolution: if settings.interval < STANDARD_RESOLUTION {
+                1
+            } else {
+                60
+            },
+        }
+    }
+
+    fn datum(&self, datum: Datum) -> MetricDatum {
+        let unit = match datum.unit {
+            Unit::Count => StandardUnit::Count,
+            Unit::CountPerSecond => StandardUnit::CountSecond,
+            Unit::Milliseconds => StandardUnit::Milliseconds,
+            Unit::Bytes => StandardUnit::Bytes,
+            Unit::None => StandardUnit::None,
+        };
+        let dimensions = datum
+            .dimensions
+            .into_iter()
+            .map(|(name, value)| Dimension::builder().name(name).value(value).build())
+            .collect();
+        let (values, counts) = datum.values.into_iter().unzip();
+        MetricDatum::builder()
+            .metric_name(datum.name)
+            .set_dimensions(Some(dimensions))
+            .timestamp(DateTime::from_millis(datum.time_ms))
+            .unit(unit)
+            .set_values(Some(values))
+            .set_counts(Some(counts))
+            .storage_resolution(self.resolution)
+            .build()
+    }
+}
+
+impl Sink for CloudWatch {
+    fn put(&self, request: Request) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            let data = request.0.into_iter().map(|datum| self.datum(datum));
+            let sent = self
+                .client
+                .put_metric_data()
+                .namespace(NAMESPACE)
+                .set_metric_data(Some(data.collect()))
+                .send()
+                .await;
+            sent.map(drop).map_err(|error| {
+                let advice = match error.code() {
+                    Some("AccessDenied" | "AccessDeniedException") => {
+                        "; the credentials need cloudwatch:PutMetricData"
+                    }
+                    _ => "",
+                };
+                format!("{}{advice}", DisplayErrorContext(&error))
+            })
+        })
+    }
+}
