@@ -48,7 +48,7 @@ impl Observer for Diary {
             Observation::Cloud(_) => "cloud",
             Observation::Spent { .. } => "spent",
             Observation::Report { .. } => "report",
-            _ => "other",
+            Observation::Lane(_) => "lane",
         };
         self.0.lock().unwrap().push(what.into());
     }
