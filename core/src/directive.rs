@@ -57,8 +57,22 @@ pub struct Report {
     #[serde(deserialize_with = "marker::nullable")]
     pub last_diverted_ms: Option<i64>,
     /// Latencies of the records timed since the previous report.
-    #[serde(default, skip_serializing_if = "Latency::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Latency::is_empty",
+        deserialize_with = "marker::object"
+    )]
     pub latency: Latency,
+}
+
+impl Report {
+    /// Reads a report, which is a JSON object.
+    pub fn from_json(json: &[u8]) -> serde_json::Result<Self> {
+        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let report = marker::object(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(report)
+    }
 }
 
 /// `HdrHistogram`s (V2, compressed, base64) in microseconds, per lane; absent if nothing was timed.
@@ -183,6 +197,18 @@ mod tests {
         assert_eq!(report.latency.cloud, None);
         let again = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&again).unwrap(), report);
+    }
+
+    #[test]
+    fn a_report_is_an_object_and_so_is_its_latency() {
+        assert!(Report::from_json(REPORT.as_bytes()).is_ok());
+        let latency = REPORT.replace("{\"local\": \"AAAA\"}", "[null, null]");
+        assert!(Report::from_json(latency.as_bytes()).is_err());
+        let twice = format!("{REPORT} {{}}");
+        assert!(Report::from_json(twice.as_bytes()).is_err());
+        let values = r#"["9f3a6c1e2b7d4f08", 17, 1, "wordcount", 1000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            null, null, null, {}]"#;
+        assert!(Report::from_json(values.as_bytes()).is_err());
     }
 
     #[test]

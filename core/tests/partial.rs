@@ -144,3 +144,14 @@ fn what_is_no_partial_is_refused() {
         Some(PartialError::Schema(_))
     ));
 }
+
+#[test]
+fn nothing_comes_after_the_place_where_a_partial_is_damaged() {
+    let good = content(&batch(0, &[(0, "to be or not to be")]));
+    let mut damaged = good.clone();
+    // The first page's header follows the four magic bytes.
+    damaged[4..12].fill(0xff);
+    let mut reader = PartialReader::open(damaged.into()).unwrap();
+    assert!(reader.next_row().is_err());
+    assert!(matches!(reader.next_row(), Ok(None)));
+}

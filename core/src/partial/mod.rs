@@ -54,7 +54,10 @@ pub enum PartialError {
     /// Its columns are not those of its workload.
     #[error("its columns are not those of a {0} partial")]
     Schema(&'static str),
-    /// Its columns have different lengths.
+    /// It says that it has more rows than a batch can give, or fewer than none.
+    #[error("it says that it has {0} rows: a batch gives at most {max}", max = crate::batch::MAX_BATCH_BYTES)]
+    Rows(i64),
+    /// Its columns have different lengths, or more rows than it says.
     #[error("its columns differ in length")]
     Ragged,
 }

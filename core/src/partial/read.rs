@@ -8,6 +8,7 @@ use parquet::file::reader::{FileReader, RowGroupReader};
 use parquet::file::serialized_reader::SerializedFileReader;
 
 use super::{BATCH_METADATA, PartialError, WINDOWS_METADATA, WORKLOAD_METADATA, guarded, schema};
+use crate::batch::MAX_BATCH_BYTES;
 use crate::ids::BatchId;
 use crate::receipt::WindowCount;
 use crate::row::Row;
@@ -22,6 +23,8 @@ pub struct PartialReader {
     batch: BatchId,
     workload: WorkloadKind,
     windows: Vec<WindowCount>,
+    /// Rows that the file says it has, less those that were decoded.
+    rows_left: usize,
     next_row_group: usize,
     columns: Option<Columns>,
     chunk: Chunk,
@@ -63,12 +66,19 @@ impl PartialReader {
         if metadata.schema().get_fields() != schema(workload)?.get_fields() {
             return Err(PartialError::Schema(workload.name()));
         }
+        // Every row comes of at least one byte of a batch. Without a bound some bytes of run lengths could
+        // stand for milliards of rows.
+        let rows_left = usize::try_from(metadata.num_rows())
+            .ok()
+            .filter(|rows| *rows <= MAX_BATCH_BYTES)
+            .ok_or(PartialError::Rows(metadata.num_rows()))?;
         let measures = workload.measures().len();
         Ok(Self {
             file,
             batch,
             workload,
             windows,
+            rows_left,
             next_row_group: 0,
             columns: None,
             chunk: Chunk {
@@ -97,8 +107,13 @@ impl PartialReader {
     /// The next row, or `None` at the end.
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, PartialError> {
         while self.chunk.next == self.chunk.window_starts.len() {
-            if !self.next_chunk()? {
-                return Ok(None);
+            match self.next_chunk() {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(error) => {
+                    self.end();
+                    return Err(error);
+                }
             }
         }
         let chunk = &mut self.chunk;
@@ -112,6 +127,13 @@ impl PartialReader {
             key: chunk.keys[index].data(),
             measures: &chunk.row,
         }))
+    }
+
+    /// Nothing comes after an error: the columns may be anywhere.
+    fn end(&mut self) {
+        self.chunk.clear();
+        self.columns = None;
+        self.next_row_group = self.file.num_row_groups();
     }
 
     fn next_chunk(&mut self) -> Result<bool, PartialError> {
@@ -129,6 +151,10 @@ impl PartialReader {
             }
         };
         let rows = self.chunk.fill(columns)?;
+        self.rows_left = self
+            .rows_left
+            .checked_sub(rows)
+            .ok_or(PartialError::Ragged)?;
         if rows == 0 {
             self.columns = None;
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -24,9 +25,13 @@ const MARGIN: Duration = Duration::from_millis(20);
 
 pub(crate) async fn put(
     State(app): State<Arc<App>>,
-    Path((job, id)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     request: Request,
 ) -> Response {
+    let (job, id) = match path {
+        Ok(Path(ids)) => ids,
+        Err(rejection) => return Problem::from(rejection).into_response(),
+    };
     let (parts, content) = request.into_parts();
     match settle(&app, &job, &id, &parts.headers, content).await {
         Ok(receipt) => ([(CONTENT_TYPE, "application/json")], receipt).into_response(),

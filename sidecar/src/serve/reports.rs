@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use spillway_core::directive::{Directive, Report};
@@ -19,9 +20,10 @@ const MAX_SUBTASK: u32 = 32_767;
 
 pub(crate) async fn post(
     State(app): State<Arc<App>>,
-    Path((job, valve, subtask)): Path<(String, String, String)>,
+    path: Result<Path<(String, String, String)>, PathRejection>,
     request: Request,
 ) -> Result<Json<Directive>, Problem> {
+    let Path((job, valve, subtask)) = path?;
     let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "bad-id", detail);
     let from = Reporter {
         job: job.parse().map_err(|error| bad(format!("{error}")))?,
@@ -36,7 +38,7 @@ pub(crate) async fn post(
     body::check_type(&parts.headers, "application/json")?;
     let length = body::check_length(&parts.headers, MAX_BYTES)?;
     let bytes = body::read(content, length, app.body_timeout).await?;
-    let report: Report = serde_json::from_slice(&bytes).map_err(|error| {
+    let report = Report::from_json(&bytes).map_err(|error| {
         app.counters.malformed_reports.inc();
         let detail = format!("not a report: {error}");
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "malformed-report", detail)

@@ -132,6 +132,49 @@ async fn another_media_type_method_or_path_is_refused_with_a_problem() {
 }
 
 #[tokio::test]
+async fn ids_that_lead_elsewhere_or_are_no_text_are_refused_with_a_problem() {
+    let function = FakeFunction::new([]);
+    let server = Server::start(Config::default(), &function).await;
+    let long = "a".repeat(4000);
+    for id in [
+        "%ff",
+        "..",
+        "%2e%2e",
+        "%2e%2e%2f",
+        "a%2f..%2fb",
+        "a%00",
+        "%c0%ae",
+        "%5c..",
+        &long,
+    ] {
+        for path in [
+            format!("/v1/jobs/{id}/batches/{ID}"),
+            format!("/v1/jobs/wordcount/batches/{id}"),
+        ] {
+            let headers = [("content-type", "application/x-protobuf")];
+            let answer = server.send("PUT", &path, &headers, batch(ID)).await;
+            assert_eq!(
+                (answer.status, answer.slug().as_str()),
+                (StatusCode::BAD_REQUEST, "bad-id"),
+                "{path}"
+            );
+        }
+        for path in [
+            format!("/v1/jobs/{id}/valves/valve/0"),
+            format!("/v1/jobs/wordcount/valves/{id}/0"),
+            format!("/v1/jobs/wordcount/valves/valve/{id}"),
+        ] {
+            let headers = [("content-type", "application/json")];
+            let answer = server
+                .send("POST", &path, &headers, report(0).to_string())
+                .await;
+            assert_eq!(answer.slug(), "bad-id", "{path}");
+        }
+    }
+    assert_eq!(function.invocations(), 0);
+}
+
+#[tokio::test]
 async fn a_deadline_that_is_no_number_is_refused_and_a_short_one_is_kept() {
     let server = Server::start(Config::default(), &FakeFunction::new([Reply::Hold])).await;
     let path = format!("/v1/jobs/wordcount/batches/{ID}");
