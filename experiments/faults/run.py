@@ -92,9 +92,11 @@ def input_text() -> Path:
 
 
 def commit() -> str:
-    """What is being tested."""
-    told = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return told.stdout.strip()
+    """What is being tested; results that were added do not make it another."""
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    changed = git("status", "--porcelain", "--", ".", ":!experiments/faults/results")
+    return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
 
 
 class Show:
