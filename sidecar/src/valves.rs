@@ -54,6 +54,8 @@ pub(crate) struct Valve {
     pub(crate) subtasks: BTreeMap<u32, Latest>,
     /// What was decided last.
     pub(crate) last: Option<Decision>,
+    /// What the cloud lane had cost when its controller was last told.
+    spent: Option<Usd>,
     /// Latencies of all subtasks over the last seconds.
     pub(crate) recent: Recent,
     heard_at: Moment,
@@ -206,6 +208,7 @@ impl Valves {
                 state: State::default(),
                 subtasks: BTreeMap::new(),
                 last: None,
+                spent: None,
                 recent: Recent::default(),
                 heard_at: when.now,
                 spent: None,

@@ -203,7 +203,7 @@ pub const KEYS: &[Key] = &[
     text(
         "policy.engage_lag_hold",
         "policy-engage-lag-hold",
-        "How long the backlog must be that long [1s]",
+        "How long the backlog must be that long [3s]",
     ),
     number(
         "policy.release_utilization",

@@ -1,30 +1,50 @@
-//! What the local lane can take, when nothing is diverted.
+//! What the local lane can take, when nothing is diverted, and how sure that is.
 //!
 //! Three kinds of evidence, in order of weight: what was kept while the output was congested is the
-//! capacity; what was kept without congestion is less than it; and what was kept divided by how busy the
-//! lane was is a guess, which is believed only when several agree.
+//! capacity; what was kept without congestion is less than it; and [how busy](super::usage) the lane was
+//! while it kept what it kept tells where it would be full.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::decision::CapacityEstimate;
 use super::moment::Moment;
+use super::observation::LaneLoad;
 use super::policy::Policy;
 use super::units::{RecordsPerSecond, Share};
+use super::usage::{Guess, Prior, Usage};
 
-/// Guesses are compared over this time.
-const GUESS_WINDOW: Duration = Duration::from_secs(2);
-/// At least so many guesses must agree: at the sensor's usual 200 ms, one second's worth.
-const GUESSES: usize = 5;
-/// Guesses agree if the highest is at most e^0.5 = 1.65 times the lowest. Measured utilisations of a
-/// steady load scatter by about a fifth.
-const GUESS_SPREAD: f64 = 0.5;
+/// Utilisations are taken in by the second: shorter ones scatter too much.
+const SAMPLE: Duration = Duration::from_secs(1);
+/// A processor share that comes without saying for how long it holds is taken in as rarely as this, so that
+/// none is taken in twice that says so in between.
+const UNDATED_SAMPLE: Duration = Duration::from_millis(1500);
+/// What a worker with one processor spends of it anyway, as far as one can know beforehand: measured for
+/// Flink 2.2 with a warm JVM, see `experiments/deciding/README.md`.
+const WORKER: Prior = Prior {
+    fixed: 0.3,
+    error: 0.1,
+};
+/// The same of a task's own thread: Flink counts it busy only when it works on something.
+const TASK: Prior = Prior {
+    fixed: 0.02,
+    error: 0.02,
+};
+/// A guess that may be off by more than this (as a natural logarithm: a factor of 2.7) is none.
+const MAX_ERROR: f64 = 1.0;
+/// What a saturated lane takes scatters by this share from one second to the next.
+const MEASURED_ERROR: f64 = 0.05;
+/// Beside a diverting it takes less, by a third at the height of `experiments/first-burst`'s spike.
+const BESIDE_ERROR: f64 = 0.3;
 /// A measured capacity is moved by guesses this many times more slowly than a guessed one.
 const MEASURED_WEIGHT: f64 = 10.0;
-/// A measured capacity is taken to be right within this share: what saturated lanes have shown scatters so.
-const MEASURED_ERROR: f64 = 0.1;
-/// The same for a guessed one, downwards; upwards it may be off by as many times more.
-const GUESSED_ERROR: f64 = 0.5;
+/// By how much a capacity may have drifted a minute after there was evidence of it, as a share; in the
+/// manner of a random walk, so by twice that after four minutes.
+const DRIFT: f64 = 0.1;
+/// The bounds hold nine times in ten: 1.64 standard deviations of a normal distribution.
+const BOUNDS: f64 = 1.64;
+/// An armed valve is given at most this many times a guessed capacity. Being too generous costs little:
+/// the valve diverts what finds no room, and a spike still empties its bucket within milliseconds.
+const MOST_GENEROUS: f64 = 2.0;
 /// For so long an uncongested rate counts as shown.
 const SHOWN_FOR: Duration = Duration::from_secs(30);
 
@@ -32,25 +52,34 @@ const SHOWN_FOR: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Capacity {
     estimate: Option<Estimate>,
-    /// Natural logarithms of the last guesses: a factor of two too high and too low weigh the same.
-    guesses: VecDeque<(Moment, f64)>,
+    worker: Usage,
+    worker_at: Moment,
+    /// The worker's processors; 0 if that is not known, which counts as one.
+    cores: u32,
+    task: Usage,
+    /// The busy share of the busiest task times the time it is of, since the last sample.
+    task_busy: (f64, Duration),
     shown: Option<(Moment, RecordsPerSecond)>,
 }
 
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 struct Estimate {
     rate: RecordsPerSecond,
-    basis: Basis,
+    /// Standard deviation of its natural logarithm at `at`.
+    error: f64,
+    /// Whether the lane has been seen saturated.
+    measured: bool,
     at: Moment,
 }
 
-/// What an estimate rests on, weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-enum Basis {
-    /// A utilisation.
-    Guessed,
-    /// Saturation.
-    Measured,
+impl Estimate {
+    /// The standard deviation by now: evidence ages.
+    fn error(&self, now: Moment) -> f64 {
+        let minutes = now.since(self.at).as_secs_f64() / 60.0;
+        (self.error * self.error + DRIFT * DRIFT * minutes)
+            .sqrt()
+            .min(MAX_ERROR)
+    }
 }
 
 impl Capacity {
@@ -60,26 +89,27 @@ impl Capacity {
     }
 
     /// The capacity with its bounds.
-    pub(crate) fn estimate(&self, _now: Moment) -> Option<CapacityEstimate> {
+    pub(crate) fn estimate(&self, now: Moment) -> Option<CapacityEstimate> {
         let estimate = self.estimate?;
-        let measured = estimate.basis == Basis::Measured;
-        let error = if measured {
-            MEASURED_ERROR
-        } else {
-            GUESSED_ERROR
-        };
+        let factor = (BOUNDS * estimate.error(now)).exp();
         Some(CapacityEstimate {
             rate: estimate.rate,
-            low: estimate.rate.times(1.0 - error),
-            high: estimate.rate.times(1.0 / (1.0 - error)),
-            measured,
+            // What was shown a moment ago needs no inference.
+            low: estimate.rate.times(1.0 / factor).max(self.shown(now)),
+            high: estimate.rate.times(factor),
+            measured: estimate.measured,
         })
     }
 
-    /// Whether the lane has been seen saturated, rather than guessed at.
-    pub(crate) fn is_measured(&self) -> bool {
-        self.estimate
-            .is_some_and(|estimate| estimate.basis == Basis::Measured)
+    /// What the capacity may be on the generous side: measured, itself; guessed, its upper bound.
+    pub(crate) fn generous(&self, now: Moment) -> Option<RecordsPerSecond> {
+        let estimate = self.estimate?;
+        let factor = if estimate.measured {
+            1.0
+        } else {
+            (BOUNDS * estimate.error(now)).exp().min(MOST_GENEROUS)
+        };
+        Some(estimate.rate.times(factor))
     }
 
     /// The rate that the lane recently took without congestion and without diverting.
@@ -96,15 +126,28 @@ impl Capacity {
         let floor = self.shown(now).max(RecordsPerSecond::new(policy.min_rate));
         let rate = kept.max(floor);
         let rate = match self.estimate {
-            Some(old) if old.basis == Basis::Measured => {
+            Some(old) if old.measured => {
                 RecordsPerSecond::new(f64::midpoint(old.rate.get(), rate.get()))
             }
             _ => rate,
         };
-        let basis = Basis::Measured;
+        self.worker.saturated(rate, now);
+        self.task.saturated(rate, now);
         self.estimate = Some(Estimate {
             rate,
-            basis,
+            error: MEASURED_ERROR,
+            measured: true,
+            at: now,
+        });
+    }
+
+    /// The lane was congested at `kept` beside a diverting, and nothing else is known of it: it is no less,
+    /// and perhaps a good deal more, since the diverting costs it processor time.
+    pub(crate) fn first(&mut self, kept: RecordsPerSecond, now: Moment) {
+        self.estimate.get_or_insert(Estimate {
+            rate: kept,
+            error: BESIDE_ERROR,
+            measured: false,
             at: now,
         });
     }
@@ -136,178 +179,95 @@ impl Capacity {
         }
     }
 
-    /// The lane kept `kept` at `utilization`, uncongested and with nothing diverted.
-    pub(crate) fn guess(
+    /// The lane took `kept` over the last second, nothing was diverted, and the engine shows how busy
+    /// that kept it.
+    pub(crate) fn see(
         &mut self,
         kept: RecordsPerSecond,
-        utilization: Share,
+        load: &LaneLoad,
         now: Moment,
         policy: &Policy,
     ) {
-        if utilization.get() < policy.min_utilization || kept.get() < policy.min_rate {
+        // A worker without work compiles, loads and waits: the line is no better for it.
+        if kept.get() < policy.min_rate {
             return;
         }
-        self.guesses
-            .push_back((now, (kept.get() / utilization.get()).ln()));
-        while self.guesses.len() > 64
-            || self
-                .guesses
-                .front()
-                .is_some_and(|(at, _)| now.since(*at) > GUESS_WINDOW)
-        {
-            self.guesses.pop_front();
+        let mut news = false;
+        self.cores = load.worker_cores.unwrap_or(self.cores);
+        if let Some(cpu) = load.worker_cpu {
+            let dated = !load.worker_cpu_window.is_zero();
+            if dated || now.since(self.worker_at) >= UNDATED_SAMPLE {
+                let span = if dated {
+                    load.worker_cpu_window
+                } else {
+                    SAMPLE
+                };
+                self.worker.see(kept, cpu, span, now);
+                self.worker_at = now;
+                news = true;
+            }
         }
-        let Some(guess) = self.agreed() else { return };
-        let old = self.estimate.unwrap_or(Estimate {
-            rate: RecordsPerSecond::new(guess.exp()),
-            basis: Basis::Guessed,
-            at: now,
-        });
-        let slower = if old.basis == Basis::Measured {
-            MEASURED_WEIGHT
-        } else {
-            1.0
-        };
-        // After a gap the old estimate is that much older, but one guess does not outweigh it: the step
-        // counts at most the window over which guesses agreed.
-        let step = now.since(old.at).min(GUESS_WINDOW).as_secs_f64();
-        let weight = 1.0 - (-step / (policy.smoothing.as_secs_f64() * slower)).exp();
-        let from = old.rate.get().max(1.0).ln();
-        let rate =
-            RecordsPerSecond::new((from + weight * (guess - from)).exp()).max(self.shown(now));
-        self.estimate = Some(Estimate {
-            rate,
-            at: now,
-            ..old
-        });
+        if let Some(busy) = load.downstream_busy {
+            let (sum, span) = &mut self.task_busy;
+            *sum += busy.get() * load.window.as_secs_f64();
+            *span = span.saturating_add(load.window);
+            if *span >= SAMPLE {
+                let share = Share::new(*sum / span.as_secs_f64());
+                self.task.see(kept, share, *span, now);
+                self.task_busy = (0.0, Duration::ZERO);
+                news = true;
+            }
+        }
+        let telling = load
+            .utilization()
+            .is_some_and(|share| share.get() >= policy.min_utilization);
+        if news
+            && telling
+            && let Some(guess) = self.guess(now)
+        {
+            self.follow(guess, now, policy);
+        }
     }
 
-    /// The median of the last guesses, if there are enough and they agree.
-    fn agreed(&self) -> Option<f64> {
-        if self.guesses.len() < GUESSES {
-            return None;
-        }
-        let mut sorted: Vec<f64> = self.guesses.iter().map(|(_, guess)| *guess).collect();
-        sorted.sort_by(f64::total_cmp);
-        let spread = sorted[sorted.len() - 1] - sorted[0];
-        (spread <= GUESS_SPREAD).then(|| sorted[sorted.len() / 2])
+    /// The part that would be full first.
+    fn guess(&self, now: Moment) -> Option<Guess> {
+        let guesses = [
+            self.worker.guess(WORKER.of_cores(self.cores), now),
+            self.task.guess(TASK, now),
+        ];
+        guesses
+            .into_iter()
+            .flatten()
+            .min_by(|one, other| one.rate.get().total_cmp(&other.rate.get()))
+            .filter(|guess| guess.error <= MAX_ERROR)
+    }
+
+    /// Goes some of the way to a guess: all of it at first, later with the policy's time constant.
+    fn follow(&mut self, guess: Guess, now: Moment, policy: &Policy) {
+        let (rate, error, measured) = match self.estimate {
+            None => (guess.rate, guess.error, false),
+            Some(old) => {
+                let slower = if old.measured { MEASURED_WEIGHT } else { 1.0 };
+                // After a gap the old estimate is that much older, but one guess does not outweigh it.
+                let step = now.since(old.at).min(2 * SAMPLE).as_secs_f64();
+                let weight = 1.0 - (-step / (policy.smoothing.as_secs_f64() * slower)).exp();
+                let from = old.rate.get().max(1.0).ln();
+                let to = guess.rate.get().max(1.0).ln();
+                let rate = RecordsPerSecond::new((from + weight * (to - from)).exp());
+                // No surer than the better of the two: both may be wrong the same way.
+                let error = old.error(now).min(guess.error);
+                (rate, error, old.measured)
+            }
+        };
+        self.estimate = Some(Estimate {
+            rate: rate.max(self.shown(now)),
+            error,
+            measured,
+            at: now,
+        });
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(ms: u64) -> Moment {
-        Moment::at(Duration::from_millis(ms))
-    }
-
-    fn rate(value: f64) -> RecordsPerSecond {
-        RecordsPerSecond::new(value)
-    }
-
-    #[test]
-    fn a_capacity_is_believed_once_five_guesses_agree() {
-        let mut capacity = Capacity::default();
-        for tick in 0..4 {
-            capacity.guess(
-                rate(100_000.0),
-                Share::new(0.5),
-                at(tick * 200),
-                &Policy::default(),
-            );
-            assert_eq!(capacity.rate(), None);
-        }
-        capacity.guess(
-            rate(100_000.0),
-            Share::new(0.5),
-            at(800),
-            &Policy::default(),
-        );
-        let estimate = capacity.rate().unwrap().get();
-        assert!((estimate - 200_000.0).abs() < 1.0, "{estimate}");
-    }
-
-    #[test]
-    fn one_outlier_among_the_guesses_keeps_the_estimate_where_it_is() {
-        let mut capacity = Capacity::default();
-        for tick in 0..5 {
-            capacity.guess(
-                rate(100_000.0),
-                Share::new(0.5),
-                at(tick * 200),
-                &Policy::default(),
-            );
-        }
-        let before = capacity.rate();
-        capacity.guess(
-            rate(100_000.0),
-            Share::new(1.0),
-            at(1000),
-            &Policy::default(),
-        );
-        assert_eq!(capacity.rate(), before);
-    }
-
-    #[test]
-    fn an_idle_lane_gives_no_guess() {
-        let mut capacity = Capacity::default();
-        for tick in 0..20 {
-            capacity.guess(
-                rate(100_000.0),
-                Share::new(0.1),
-                at(tick * 200),
-                &Policy::default(),
-            );
-            capacity.guess(
-                rate(10.0),
-                Share::new(0.9),
-                at(tick * 200),
-                &Policy::default(),
-            );
-        }
-        assert_eq!(capacity.rate(), None);
-    }
-
-    #[test]
-    fn a_stall_does_not_pull_the_capacity_below_what_was_just_shown() {
-        let mut capacity = Capacity::default();
-        capacity.ordinary(rate(50_000.0), at(0));
-        capacity.measured(RecordsPerSecond::ZERO, at(5_000), &Policy::default());
-        assert_eq!(capacity.rate(), Some(rate(50_000.0)));
-    }
-
-    #[test]
-    fn what_was_shown_long_ago_does_not_hold_the_capacity_up() {
-        let mut capacity = Capacity::default();
-        capacity.ordinary(rate(50_000.0), at(0));
-        capacity.measured(rate(20_000.0), at(60_000), &Policy::default());
-        assert_eq!(capacity.rate(), Some(rate(20_000.0)));
-    }
-
-    #[test]
-    fn what_the_lane_took_for_a_second_it_can_take() {
-        let mut capacity = Capacity::default();
-        capacity.at_least(rate(90_000.0));
-        assert_eq!(capacity.rate(), None, "a lower bound alone is no estimate");
-        capacity.measured(rate(50_000.0), at(0), &Policy::default());
-        capacity.at_least(rate(90_000.0));
-        assert_eq!(capacity.rate(), Some(rate(90_000.0)));
-    }
-
-    #[test]
-    fn a_measured_capacity_outweighs_guesses() {
-        let mut capacity = Capacity::default();
-        capacity.measured(rate(200_000.0), at(0), &Policy::default());
-        for tick in 1..=10 {
-            capacity.guess(
-                rate(50_000.0),
-                Share::new(0.5),
-                at(tick * 200),
-                &Policy::default(),
-            );
-        }
-        let estimate = capacity.rate().unwrap().get();
-        assert!(estimate > 180_000.0, "{estimate}");
-    }
-}
+#[path = "tests/capacity.rs"]
+mod tests;

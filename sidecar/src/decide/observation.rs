@@ -74,6 +74,9 @@ pub struct LaneLoad {
     /// time can be added up.
     #[serde(rename = "worker_cpu_window_ms", with = "millis")]
     pub worker_cpu_window: Duration,
+    /// How many processors that worker has: what it spends of them anyway is the smaller a share, the more
+    /// there are.
+    pub worker_cores: Option<u32>,
     /// Records that wait at the source (Kafka's `pendingRecords`).
     pub pending_records: Option<u64>,
     /// The part of the job that holds up the others: downstream of it nobody is back-pressured, upstream
@@ -161,6 +164,7 @@ mod tests {
                 worker_cpu: share(2),
                 window: Duration::from_nanos(spans[0]),
                 worker_cpu_window: Duration::from_nanos(spans[1]),
+                worker_cores: pending.map(|_| 4),
                 pending_records: pending,
                 bottleneck: Some("aggregate".into()),
                 age: Duration::from_nanos(spans[2]),

@@ -52,7 +52,8 @@ pub struct Policy {
     /// for it. Only with a source that tells how many records are pending. Default: 5s.
     #[serde(with = "humantime_serde")]
     pub engage_lag: Duration,
-    /// How long the backlog has to be above `engage_lag`. Default: 1s.
+    /// How long the backlog has to be above `engage_lag`. Default: 3s, longer than the two seconds over
+    /// which its growth is told.
     #[serde(with = "humantime_serde")]
     pub engage_lag_hold: Duration,
 
@@ -120,7 +121,7 @@ impl Default for Policy {
             engage_back_pressure: 0.5,
             engage_back_pressure_hold: Duration::from_millis(200),
             engage_lag: Duration::from_secs(5),
-            engage_lag_hold: Duration::from_secs(1),
+            engage_lag_hold: Duration::from_secs(3),
             release_utilization: 0.6,
             release_hold: Duration::from_secs(1),
             release_back_pressure: 0.25,

@@ -8,6 +8,7 @@ use spillway_core::ids::AttemptId;
 use super::moment::Moment;
 use super::observation::Reading;
 use super::units::{RecordsPerSecond, Share};
+use super::{LONG, SHORT};
 
 /// How much of the past is kept. Long enough for the estimator's window, short enough to stay small.
 const HISTORY: Duration = Duration::from_secs(3);
@@ -28,6 +29,10 @@ pub(crate) struct Subtask {
     pub(crate) since: Moment,
     /// When the last counted report came, on the controller's clock.
     pub(crate) heard_at: Moment,
+    /// What flowed over the last two reports or so; `None` before the second report.
+    pub(crate) short: Option<Flow>,
+    /// The same over the last second, or as much of it as is known.
+    pub(crate) long: Option<Flow>,
     /// Oldest first; never empty.
     samples: VecDeque<Sample>,
 }
@@ -45,7 +50,7 @@ struct Sample {
 }
 
 /// What flowed through a subtask in a span of time.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Flow {
     pub(crate) span: Duration,
     pub(crate) received: RecordsPerSecond,
@@ -83,25 +88,29 @@ impl Subtask {
             parallelism: reading.parallelism,
             since: now,
             heard_at: now,
+            short: None,
+            long: None,
             samples: VecDeque::from([Sample::of(reading, Duration::ZERO)]),
         }
     }
 
-    /// Takes in a report. False if it is not newer than the last one, and so was not counted.
+    /// Takes in a report, and tells how many records it says were diverted since the last one. `None` if
+    /// it is not newer than that, and so was not counted.
     ///
     /// A new attempt starts from nothing: its counters began at zero, and what it does in its first
     /// moments says nothing about the old one's rates.
-    pub(crate) fn take(&mut self, reading: &Reading, now: Moment) -> bool {
+    pub(crate) fn take(&mut self, reading: &Reading, now: Moment) -> Option<u64> {
         if reading.attempt != self.attempt {
             *self = Self::new(reading, now);
-            return true;
+            return Some(reading.to_cloud);
         }
         if reading.sequence <= self.sequence {
-            return false;
+            return None;
         }
         let last = self.last();
         let sample = Sample::of(reading, last.at + self.step_since(&last, reading, now));
-        if sample.is_behind(&last) {
+        let fell = sample.is_behind(&last);
+        if fell {
             // Counters of one attempt never fall. Whatever this is, rates across it would be made up.
             self.samples.clear();
         }
@@ -117,7 +126,11 @@ impl Subtask {
         self.sequence = reading.sequence;
         self.parallelism = reading.parallelism;
         self.heard_at = now;
-        true
+        self.short = self.flow(SHORT);
+        self.long = self.flow(LONG);
+        // Whatever counters that fell are, they are not records diverted just now.
+        let diverted = reading.to_cloud.saturating_sub(last.to_cloud);
+        Some(if fell { 0 } else { diverted })
     }
 
     /// Time between two reports: by the reporter's clock, which is free of the network's delay, unless it
@@ -139,7 +152,7 @@ impl Subtask {
     }
 
     /// What flowed in the last `window`, or in as much of it as is known. `None` before the second report.
-    pub(crate) fn flow(&self, window: Duration) -> Option<Flow> {
+    fn flow(&self, window: Duration) -> Option<Flow> {
         let last = self.last();
         let from = last.at.checked_sub(window);
         let earlier = self

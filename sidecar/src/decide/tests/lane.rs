@@ -11,6 +11,8 @@ use super::super::*;
 const STEP_MS: u64 = 5;
 /// Records that fit into the local lane's buffers.
 const BUFFER: f64 = 6_000.0;
+/// Share of its processor that the worker spends anyway.
+const FIXED: f64 = 0.3;
 /// Depth of the valve's token bucket, in seconds.
 const DEPTH_S: f64 = 0.05;
 
@@ -23,6 +25,7 @@ pub(super) struct Seen {
     pub(super) first_diverted_ms: Option<u64>,
     pub(super) last_diverted_ms: Option<u64>,
     pub(super) received: f64,
+    pub(super) kept: f64,
     pub(super) diverted: f64,
     /// The longest that a record waited at the source, in ms.
     pub(super) worst_wait_ms: f64,
@@ -38,6 +41,12 @@ pub(super) struct Lane {
     pub(super) divert_cost: f64,
     /// Whether the engine's metrics can be read.
     pub(super) sensor: bool,
+    /// Whether the source tells how many records are pending.
+    pub(super) tells_pending: bool,
+    /// The most that the source hands over, in records per second.
+    pub(super) source_rate: f64,
+    /// What diverting a record costs.
+    pub(super) usd_per_record: f64,
     pub(super) report_ms: u64,
     pub(super) attempt: &'static str,
     pub(super) now_ms: u64,
@@ -52,6 +61,7 @@ pub(super) struct Lane {
     unavailable_ms: u64,
     busy_ms: f64,
     sensed: (u64, f64),
+    last: Option<Decision>,
 }
 
 impl Lane {
@@ -66,6 +76,9 @@ impl Lane {
             capacity,
             divert_cost: 0.0,
             sensor: true,
+            tells_pending: false,
+            source_rate: f64::INFINITY,
+            usd_per_record: 0.0,
             report_ms: 100,
             attempt: "00000000000000aa",
             now_ms: 0,
@@ -80,6 +93,7 @@ impl Lane {
             unavailable_ms: 0,
             busy_ms: 0.0,
             sensed: (0, 0.0),
+            last: None,
         }
     }
 
@@ -89,6 +103,21 @@ impl Lane {
         directive
             .and_then(|directive| directive.local_rate)
             .unwrap_or_default()
+    }
+
+    /// The last decision.
+    pub(super) fn last(&self) -> &Decision {
+        self.last.as_ref().unwrap()
+    }
+
+    /// What waits at the source, in records.
+    pub(super) fn backlog(&self) -> f64 {
+        self.backlog
+    }
+
+    /// So many records wait at the source all of a sudden.
+    pub(super) fn fall_behind(&mut self, records: f64) {
+        self.backlog += records;
     }
 
     /// Restarts the job: another attempt, counters from zero.
@@ -129,6 +158,7 @@ impl Lane {
             _ => (false, None),
         };
         let room = BUFFER - self.buffer;
+        let offered = self.backlog.min(self.source_rate * span);
         let allowed = match local_rate {
             Some(rate) => {
                 self.tokens = (self.tokens + rate * span).min((rate * DEPTH_S).max(rate * span));
@@ -136,13 +166,13 @@ impl Lane {
             }
             None => f64::INFINITY,
         };
-        let keep = self.backlog.min(room).min(allowed);
-        if self.backlog.min(allowed) > room {
+        let keep = offered.min(room).min(allowed);
+        if offered.min(allowed) > room {
             self.unavailable_ms += STEP_MS;
         }
         self.tokens = (self.tokens - keep).max(0.0);
         self.backlog -= keep;
-        let over = if divert { self.backlog } else { 0.0 };
+        let over = if divert { offered - keep } else { 0.0 };
         self.backlog -= over;
         self.buffer += keep;
         // What diverting takes of the processor, the lane does not get; it is scheduled fairly, though.
@@ -152,6 +182,7 @@ impl Lane {
         self.busy_ms += STEP_MS as f64 * (worked / (self.capacity * span) + divert_share);
         self.received += keep + over;
         self.kept += keep;
+        seen.kept += keep;
         self.diverted += over;
         if over > 1.0 {
             seen.first_diverted_ms.get_or_insert(self.now_ms);
@@ -165,8 +196,6 @@ impl Lane {
     }
 
     fn report(&mut self, seen: &mut Seen) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let whole = |records: f64| records as u64;
         let reading = Reading {
             attempt: self.attempt.parse().unwrap(),
             sequence: self.sequence,
@@ -179,6 +208,10 @@ impl Lane {
             unavailable_ms: self.unavailable_ms,
         };
         self.sequence += 1;
+        if self.usd_per_record > 0.0 {
+            let usd = Usd::new(self.diverted * self.usd_per_record);
+            self.tell(&Observation::Spent { usd }, seen);
+        }
         let decision = self.tell(
             &Observation::Report {
                 subtask: 0,
@@ -194,8 +227,13 @@ impl Lane {
         let span = (self.now_ms - at) as f64;
         self.sensed = (self.now_ms, self.busy_ms);
         let load = LaneLoad {
-            worker_cpu: Some(Share::new((self.busy_ms - busy) / span)),
+            worker_cpu: Some(Share::new(
+                FIXED + (1.0 - FIXED) * (self.busy_ms - busy) / span,
+            )),
             window: Duration::from_millis(self.now_ms - at),
+            worker_cpu_window: Duration::from_millis(self.now_ms - at),
+            worker_cores: Some(1),
+            pending_records: self.tells_pending.then(|| whole(self.backlog)),
             ..LaneLoad::default()
         };
         self.tell(&Observation::Lane(load.clone()), seen);
@@ -205,10 +243,16 @@ impl Lane {
         let now = Moment::at(Duration::from_millis(self.now_ms));
         let (state, decision) = decide(&self.policy, self.state.clone(), observation, now);
         self.state = state;
+        self.last = Some(decision.clone());
         if decision.mode_changed {
             seen.modes
                 .push((self.now_ms, decision.mode, decision.reason.clone()));
         }
         decision
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn whole(records: f64) -> u64 {
+    records as u64
 }

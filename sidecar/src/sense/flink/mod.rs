@@ -287,6 +287,11 @@ impl Found {
             downstream_busy: downstream.map(|load| load.busy),
             worker_cpu,
             worker_cpu_window,
+            worker_cores: self
+                .workers
+                .iter()
+                .map(|worker| worker.hardware.cpu_cores)
+                .max(),
             window: downstream.map_or(window, |load| window.max(load.window)),
             ..LaneLoad::default()
         };
