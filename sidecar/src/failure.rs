@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-/// The exit codes used here, as in BSD's `sysexits.h`.
+/// The exit codes used here; from 64 on as in BSD's `sysexits.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitCode {
-    /// 1: two things were compared, and differ.
+    /// 1: what was compared differs: two policies, a run and what is expected of it, what can be had and the
+    /// objective.
     Different = 1,
     /// 64: the command line is wrong.
     Usage = 64,

@@ -1,16 +1,22 @@
 //! The command line: one file for each subcommand, and the list of them.
 
+mod chart;
+mod found;
 mod output;
 mod remote;
 mod runtime;
 mod settings;
 mod sidecar;
+mod simulated;
 mod toml_text;
+mod traced;
 
 mod completions;
 mod policy;
 mod run;
+mod simulate;
 mod status;
+mod tune;
 mod validate;
 
 #[cfg(test)]
@@ -37,6 +43,8 @@ const SUBCOMMANDS: &[Subcommand] = &[
     validate::SUBCOMMAND,
     status::SUBCOMMAND,
     policy::SUBCOMMAND,
+    simulate::SUBCOMMAND,
+    tune::SUBCOMMAND,
     completions::SUBCOMMAND,
 ];
 
@@ -44,7 +52,8 @@ const SUBCOMMANDS: &[Subcommand] = &[
 const EXIT_CODES: &str = "\
 Exit codes:
    0  done
-   1  differences were found (policy diff --exit-code)
+   1  the answer is no: differences were found (policy diff --exit-code), a scenario's range was missed,
+      no policy will do
   64  the command line is wrong
   65  what was given is wrong: a policy that cannot be, a trace that was cut short
   66  an input file is missing or cannot be read

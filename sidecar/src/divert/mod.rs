@@ -4,14 +4,14 @@
 //! its sender gets an answer. Nothing is kept about a batch once it is answered, so losing the sidecar
 //! loses nothing.
 
-mod breaker;
+pub(crate) mod breaker;
 pub(crate) mod cost;
 mod hedge;
 mod invoke;
 mod lambda;
 mod limit;
 mod metrics;
-mod retry;
+pub(crate) mod retry;
 mod settle;
 mod tally;
 mod turnstile;
@@ -42,7 +42,7 @@ use turnstile::{Place, Turnstile};
 
 /// A sender who is turned away because of a full queue does well to come back after this: about the time
 /// of one invocation.
-const QUEUE_RETRY: Duration = Duration::from_millis(100);
+pub(crate) const QUEUE_RETRY: Duration = Duration::from_millis(100);
 
 /// Why a batch was not settled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

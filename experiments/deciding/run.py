@@ -1,0 +1,266 @@
+#!/usr/bin/env python3
+"""Compares the simulation with the real cluster, and runs a tuned policy on it: run.py ROW... See README.md."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import dataclasses
+import json
+import os
+import platform
+import shutil
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from demo import options, run, signals  # noqa: E402
+from demo.console import Console  # noqa: E402
+from demo.errors import DemoError, Interrupted  # noqa: E402
+
+RESULTS = HERE / "results"
+OUT = ROOT / "target" / "experiments" / "deciding"
+SPILLWAY = ROOT / "target" / "release" / "spillway"
+SQUARE = "30k:12s,400k:20s,30k:8s"
+# An hour of the day in two seconds.
+DAY_SPEEDUP = 1_800
+
+
+class Recorder:
+    """Records a trace of the sidecar of the run that starts next."""
+
+    def __init__(self, trace: Path) -> None:
+        self._trace, self._process, self._over = trace, None, threading.Event()
+        self._thread = threading.Thread(target=self._start)
+
+    def __enter__(self) -> "Recorder":
+        self._trace.unlink(missing_ok=True)
+        self._before = set(OUT.glob("run-*"))
+        self._thread.start()
+        return self
+
+    def _start(self) -> None:
+        while not self._over.wait(0.1):
+            for folder in set(OUT.glob("run-*")) - self._before:
+                ready = folder / "sidecar.json"
+                if ready.exists():
+                    url = json.loads(ready.read_text(encoding="utf-8"))["url"]
+                    self._process = subprocess.Popen([SPILLWAY, "record", "--url", url, "--out", str(self._trace)])
+                    return
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        if self._process:
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.terminate()
+                self._process.wait()
+
+
+def demo(console: Console, name: str, *arguments: str, environment: dict[str, str] | None = None) -> dict:
+    """The report of one recorded run of the demo, with quantiles of both lanes together. The run must be right."""
+    chosen = options.parse([*arguments, "--no-build", "--keep", "--out", str(OUT)])
+    chosen = dataclasses.replace(chosen, sidecar_environment=environment or {})
+    before = set(OUT.glob("run-*"))
+    with Recorder(OUT / f"{name}.trace"):
+        outcome = run.run(chosen, console)
+    if not outcome.good:
+        raise DemoError(1, f"this run's result is wrong: {' '.join(arguments)}")
+    shutil.copyfile(OUT / "report.json", OUT / f"{name}.json")
+    folder = next(iter(set(OUT.glob("run-*")) - before))
+    report = outcome.report | {"both_ms": both_lanes(folder / "latency.log", outcome.report)}
+    shutil.rmtree(folder)
+    return report
+
+
+def both_lanes(log: Path, report: dict) -> dict:
+    """Quantiles over the records of both lanes. Of the local lane one in so many words is timed, so it is weighted."""
+    counts: dict[str, dict[int, float]] = {"local": {}, "cloud": {}}
+    for line in log.read_text(encoding="ascii").splitlines():
+        lane, _, text = line.split("\t")
+        for value, count in histogram(base64.b64decode(text)):
+            counts[lane.lower()][value] = counts[lane.lower()].get(value, 0) + count
+    records = {"local": report["records"]["kept"] + report["records"]["bounced"], "cloud": report["records"]["diverted"]}
+    weighted: dict[int, float] = {}
+    for lane, values in counts.items():
+        timed = sum(values.values())
+        for value, count in values.items():
+            weighted[value] = weighted.get(value, 0) + count * records[lane] / timed
+    return {name: quantile(weighted, share) for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}
+
+
+def quantile(weighted: dict[int, float], share: float) -> float | None:
+    wanted, seen = sum(weighted.values()) * share, 0.0
+    for value in sorted(weighted):
+        seen += weighted[value]
+        if seen >= wanted * (1 - 1e-12):
+            return value / 1_000
+    return None
+
+
+def histogram(data: bytes) -> list[tuple[int, int]]:
+    """Values and counts of a HdrHistogram in its compressed V2 format, three digits."""
+    inner = zlib.decompress(data[8:])
+    length, _, digits, lowest = struct.unpack(">iiiq", inner[4:24])
+    half = 1 << (2 * 10 ** digits - 1).bit_length() - 1
+    unit = lowest.bit_length() - 1
+    found, index, at = [], 0, 40
+    while at < 40 + length:
+        number, shift = 0, 0
+        while True:
+            byte = inner[at]
+            at += 1
+            # The ninth byte has eight bits.
+            number |= (byte if shift == 56 else byte & 0x7F) << shift
+            if byte < 0x80 or shift == 56:
+                break
+            shift += 7
+        number = (number >> 1) ^ -(number & 1)
+        if number < 0:
+            index -= number
+            continue
+        if number:
+            bucket, sub = index // half - 1, index % half + half
+            if bucket < 0:
+                bucket, sub = 0, sub - half
+            found.append((sub << (bucket + unit), number))
+        index += 1
+    return found
+
+
+def spillway(*arguments: str) -> dict:
+    """What a command of the sidecar's says as JSON; a range that is missed is no failure here."""
+    done = subprocess.run([SPILLWAY, *arguments, "--output", "json"], capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1) or not done.stdout:
+        raise DemoError(1, done.stderr.strip())
+    return json.loads(done.stdout)
+
+
+def scenario(name: str, load: str, extra: str = "") -> Path:
+    """The demo's job as a scenario."""
+    path = OUT / f"{name}.toml"
+    text = (HERE / "demo.toml").read_text(encoding="utf-8")
+    path.write_text(f'name = "{name}"\nabout = "The demo."\n{extra}\n[load]\n{load}\n{text}', encoding="utf-8")
+    return path
+
+
+def compare(name: str, report: dict, toml: Path, trace: Path, phases: tuple[str, ...]) -> dict:
+    """A run beside its simulation, calibrated from `trace`."""
+    plot = RESULTS / f"{name}.svg"
+    calibrated = ["--calibrate", str(trace)] if trace.exists() else []
+    common = ["simulate", str(toml), *calibrated, "--measured", str(OUT / f"{name}.json")]
+    simulated = spillway(*common, "--plot", str(plot))["scenarios"][0]
+    spillway(*common, "--plot", str(plot.with_suffix(".png")))
+    records = report["records"]
+    share = {"real": records["diverted"] / records["received"], "simulated": simulated["whole"]["diverted_share"]}
+    rows = {"both, whole run": (report["both_ms"]["p99"], simulated["whole"]["both"]["p99_ms"])}
+    for phase in simulated["phases"]:
+        for lane in ("local", "cloud"):
+            real = report["latency_ms"][lane].get(phase["name"], {})
+            if phase["name"] in phases and real.get("count"):
+                rows[f"{lane}, {phase['name']}"] = (real["p99"], phase[lane]["p99_ms"])
+    p99 = {row: {"real_ms": real, "simulated_ms": made, "factor": round(max(real, made) / min(real, made), 2) if real and made else None}
+           for row, (real, made) in rows.items()}
+    return {"calibrated_from": trace.name if calibrated else "the model's defaults", "diverted_share": share, "points_apart": round(100 * abs(share["real"] - share["simulated"]), 1),
+            "p99": p99, "took_ms": simulated["took_ms"], "simulated_ms": simulated["simulated_ms"]}
+
+
+def square(console: Console, arguments: argparse.Namespace) -> dict:
+    """The square spike, real and simulated. The simulation is calibrated from the trace of another run."""
+    demo(console, "calibration", "--profile", SQUARE)
+    report = demo(console, "square", "--profile", SQUARE)
+    found = compare("square", report, scenario("square", f'profile = "{SQUARE}"'), OUT / "calibration.trace", ("spike",))
+    return {"profile": SQUARE, "report": report, "summary": found}
+
+
+def day(console: Console, arguments: argparse.Namespace) -> dict:
+    """A real day at high speed-up, real and simulated, with the calibration of the square spike's first run."""
+    scale = arguments.day_peak / peak(arguments.day) * 60 / DAY_SPEEDUP
+    report = demo(console, "day", "--profile", f"csv:{arguments.day},scale={scale:.6f},speedup={DAY_SPEEDUP}")
+    toml = scenario("day", f'csv = {json.dumps(str(arguments.day))}\nscale = {scale:.6f}\nspeedup = {DAY_SPEEDUP}.0')
+    found = compare("day", report, toml, OUT / "calibration.trace", ())
+    return {"day": arguments.day.name, "scale": scale, "speedup": DAY_SPEEDUP, "report": report, "summary": found}
+
+
+def peak(path: Path) -> int:
+    return max(int(row.split(",")[1]) for row in path.read_text(encoding="ascii").split()[1:])
+
+
+def tuned(console: Console, arguments: argparse.Namespace) -> dict:
+    """A policy tuned on a simulation of the recorded square spike, run on the real cluster."""
+    policy = OUT / "policy.toml"
+    model = scenario("square", f'profile = "{SQUARE}"')
+    trace = OUT / "calibration.trace"
+    common = ["tune", "--trace", str(trace if trace.exists() else model), "--model", str(model),
+              "--objective", arguments.objective, "--holdout", "0.2", "--out-policy", str(policy)]
+    found = spillway(*common, "--plot", str(RESULTS / "tuned.svg"))
+    if found["best"] is None:
+        raise DemoError(1, f"no policy meets {arguments.objective}")
+    spillway(*common, "--plot", str(RESULTS / "tuned.png"))
+    shutil.copyfile(policy, RESULTS / "policy.toml")
+    environment = {f"SPILLWAY_POLICY_{key.upper()}": value for key, value in settings(policy).items()}
+    report = demo(console, "tuned", "--profile", SQUARE, environment=environment)
+    return {"profile": SQUARE, "search": found, "report": report, "summary": {
+        "objective": found["objective"], "expected_ms": found["best"]["searched"]["both"], "measured_ms": report["both_ms"],
+        "usd": report["cost_usd"],
+    }}
+
+
+def settings(policy: Path) -> dict[str, str]:
+    """The keys of a policy's file."""
+    rows = [row.split(" = ", 1) for row in policy.read_text(encoding="utf-8").splitlines() if " = " in row]
+    return {key: value.strip('"') for key, value in rows}
+
+
+ROWS = {"square": square, "day": day, "tuned": tuned}
+
+
+def machine() -> dict:
+    """Where this was measured."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "kernel": platform.release(), "commit": commit.stdout.strip(),
+            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+
+
+def main(argv: list[str]) -> int:
+    """Runs the rows that are asked for, and keeps the raw results of each."""
+    parser = argparse.ArgumentParser(prog="run.py", description=__doc__)
+    parser.add_argument("rows", nargs="+", choices=[*ROWS, "all"], metavar="ROW", help=f"{', '.join(ROWS)} or all; the last two need the first's trace")
+    parser.add_argument("--day", type=Path, default=ROOT / "sidecar/scenarios/days/nasa.csv", help="rows minute,requests (default %(default)s)")
+    parser.add_argument("--day-peak", type=float, default=400_000, help="records/s in the busiest minute (default %(default)s)")
+    parser.add_argument("--objective", default="p99<300ms", help="of row tuned (default %(default)s)")
+    arguments = parser.parse_args(argv)
+    arguments.day = arguments.day.resolve()
+    os.chdir(ROOT)
+    OUT.mkdir(parents=True, exist_ok=True)
+    RESULTS.mkdir(exist_ok=True)
+    try:
+        with signals.raising():
+            for row in ROWS if "all" in arguments.rows else arguments.rows:
+                console = Console()
+                console.step(f"== {row}: {ROWS[row].__doc__}")
+                found = {"row": row, "command": " ".join(["run.py", *argv]), "machine": machine()} | ROWS[row](console, arguments)
+                (RESULTS / f"{row}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+                console.step(json.dumps(found["summary"], indent=1))
+    except DemoError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return error.code
+    except Interrupted as interrupt:
+        return interrupt.code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

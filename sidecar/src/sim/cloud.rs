@@ -1,0 +1,390 @@
+//! The cloud lane: what `divert` does with a batch, with the very breaker and pauses that it uses, and a
+//! function that starts, works and fails as the model says.
+
+use std::time::Duration;
+
+use super::curve::Cursor;
+use super::model::{Cloud as Model, Outage};
+use super::queue::Queue;
+use super::valve::Batch;
+use crate::config::{Divert, Lambda};
+use crate::decide::{CloudLane, Moment};
+use crate::divert::QUEUE_RETRY;
+use crate::divert::breaker::{Breaker, Gate};
+use crate::divert::cost::{lambda_usd, puts_usd};
+use crate::divert::retry::pause;
+
+/// From the valve to the sidecar and back, on one machine.
+const WIRE_MS: u64 = 1;
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// It has its receipt.
+    Settled { subtask: usize, content: Queue },
+    /// It goes back down the local lane.
+    Bounced { subtask: usize, content: Queue },
+}
+
+/// What the cloud lane did.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Tally {
+    pub(crate) batches: u64,
+    pub(crate) settled: u64,
+    pub(crate) bounced: u64,
+    pub(crate) throttled: u64,
+    pub(crate) retries: u64,
+    pub(crate) cold_starts: u64,
+    pub(crate) billed_ms: u64,
+}
+
+/// Batches under way, and the instances that work on them.
+pub(crate) struct Cloud<'a> {
+    model: &'a Model,
+    settings: &'a Divert,
+    prices: &'a Lambda,
+    deadline_ms: u64,
+    breaker: Breaker,
+    flights: Vec<Flight>,
+    limit: Cursor<'a>,
+    /// Instances that are there.
+    instances: u32,
+    /// New instances that may be started by now.
+    ramp: f64,
+    sequence: u64,
+    pub(crate) tally: Tally,
+}
+
+#[derive(Debug)]
+struct Flight {
+    batch: Batch,
+    /// Its number, from which its pauses are drawn.
+    number: u64,
+    records: f64,
+    stage: Stage,
+    /// Attempts that failed since the last send.
+    failed: u32,
+    /// Its job has died: nobody waits for the receipt.
+    orphan: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Stage {
+    /// On its way to the sidecar from then on.
+    Sent { until_ms: u64 },
+    /// Waits in the sidecar for an invocation.
+    Queued,
+    /// Is being compressed; processor time left in ms.
+    Encoding { left_ms: f64 },
+    /// In the function: fixed time left, processor time left, and how long it has been there.
+    Running {
+        fixed_ms: f64,
+        left_ms: f64,
+        took_ms: f64,
+        cold: bool,
+    },
+    /// The attempt will have failed by then.
+    Failing { until_ms: u64, throttled: bool },
+    /// Nobody answers.
+    Silent,
+    /// Waits before the next attempt.
+    Pausing { until_ms: u64 },
+    /// The next attempt would come too late.
+    GivenUp,
+}
+
+impl<'a> Cloud<'a> {
+    /// A cloud lane whose batches are bounced `deadline` after they were sealed.
+    pub(crate) fn new(
+        model: &'a Model,
+        settings: &'a Divert,
+        prices: &'a Lambda,
+        deadline: Duration,
+    ) -> Self {
+        Self {
+            model,
+            settings,
+            prices,
+            deadline_ms: millis(deadline),
+            breaker: Breaker::default(),
+            flights: Vec::new(),
+            limit: model.concurrency.cursor(),
+            instances: model.warm,
+            ramp: 0.0,
+            sequence: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// What the controller is told, as `Divert::lane` has it.
+    pub(crate) fn lane(&self, now_ms: u64) -> CloudLane {
+        let credits = self
+            .settings
+            .max_concurrency
+            .saturating_add(self.settings.queue);
+        match self.breaker.gate(at(now_ms)) {
+            Gate::Open => CloudLane::Open { credits },
+            Gate::Trial => CloudLane::Open { credits: 1 },
+            Gate::Shut { why, .. } => CloudLane::Closed {
+                reason: format!("the cloud lane is shut: {why}"),
+            },
+        }
+    }
+
+    /// All that it has cost so far, in USD.
+    pub(crate) fn spent_usd(&self) -> f64 {
+        lambda_usd(self.prices, self.tally.billed_ms, self.tally.settled)
+            + puts_usd(self.prices, self.tally.settled)
+    }
+
+    /// Whether nothing is under way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.flights.is_empty()
+    }
+
+    /// A batch was sealed.
+    pub(crate) fn send(&mut self, batch: Batch, now_ms: u64) {
+        self.tally.batches += 1;
+        self.sequence += 1;
+        self.flights.push(Flight {
+            records: batch.content.records(),
+            batch,
+            number: self.sequence,
+            stage: Stage::Sent {
+                until_ms: now_ms + WIRE_MS,
+            },
+            failed: 0,
+            orphan: false,
+        });
+    }
+
+    /// The job died. What was sealed before `checkpoint_ms` is in its last checkpoint, and handed back.
+    pub(crate) fn abandon(&mut self, checkpoint_ms: u64, mut restore: impl FnMut(usize, &Queue)) {
+        for flight in &mut self.flights {
+            if !flight.orphan && flight.batch.sealed_ms <= checkpoint_ms {
+                restore(flight.batch.subtask, &flight.batch.content);
+            }
+            flight.orphan = true;
+        }
+    }
+
+    /// A millisecond passes.
+    pub(crate) fn tick(&mut self, now_ms: u64, events: &mut Vec<Event>) {
+        // Truncating a count of instances is what a limit means.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let limit = self.limit.at(now_ms) as u32;
+        self.instances = self.instances.min(limit);
+        // A burst of starts as large as a second's worth, as Lambda's token bucket has it.
+        self.ramp = (self.ramp + self.model.ramp_per_s / 1e3).min(self.model.ramp_per_s.max(1.0));
+        let out = self.model.outages.iter().any(|span| span.contains(now_ms));
+        let speed = self.speed();
+        let mut index = 0;
+        while index < self.flights.len() {
+            self.step(index, now_ms, speed, out, limit);
+            let flight = &self.flights[index];
+            let settled = matches!(
+                flight.stage,
+                Stage::Running { fixed_ms, left_ms, .. } if fixed_ms <= 0.0 && left_ms <= 0.0
+            );
+            let over = now_ms >= flight.batch.sealed_ms + self.deadline_ms;
+            if settled || over || flight.stage == Stage::GivenUp {
+                let flight = self.flights.remove(index);
+                self.finish(flight, settled, now_ms, events);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// What each of those that compute gets of a processor.
+    fn speed(&self) -> f64 {
+        let computing = self.flights.iter().filter(|flight| match flight.stage {
+            Stage::Encoding { .. } => true,
+            Stage::Running {
+                fixed_ms, left_ms, ..
+            } => fixed_ms <= 0.0 && left_ms > 0.0,
+            _ => false,
+        });
+        let computing = computing.count() as f64;
+        if self.model.shared_cores > 0.0 && computing > self.model.shared_cores {
+            self.model.shared_cores / computing
+        } else {
+            1.0
+        }
+    }
+
+    fn step(&mut self, index: usize, now_ms: u64, speed: f64, out: bool, limit: u32) {
+        let stage = match self.flights[index].stage {
+            Stage::Sent { until_ms } if now_ms >= until_ms => self.admit(index, now_ms),
+            Stage::Queued if self.invoking() < self.settings.max_concurrency as usize => {
+                self.encode(index)
+            }
+            Stage::Encoding { left_ms } if left_ms <= 0.0 => self.invoke(now_ms, index, out, limit),
+            Stage::Encoding { left_ms } => Stage::Encoding {
+                left_ms: left_ms - speed,
+            },
+            Stage::Running {
+                fixed_ms,
+                left_ms,
+                took_ms,
+                cold,
+            } => {
+                let fixed = fixed_ms.clamp(0.0, 1.0);
+                Stage::Running {
+                    fixed_ms: fixed_ms - fixed,
+                    left_ms: left_ms - (1.0 - fixed) * speed,
+                    took_ms: took_ms + 1.0,
+                    cold,
+                }
+            }
+            Stage::Failing {
+                until_ms,
+                throttled,
+            } if now_ms >= until_ms => self.failed(index, now_ms, throttled),
+            Stage::Pausing { until_ms } if now_ms >= until_ms => self.encode(index),
+            stage => stage,
+        };
+        self.flights[index].stage = stage;
+    }
+
+    /// Batches that hold one of the sidecar's permits.
+    fn invoking(&self) -> usize {
+        let waiting = |flight: &&Flight| matches!(flight.stage, Stage::Sent { .. } | Stage::Queued);
+        self.flights.len() - self.flights.iter().filter(waiting).count()
+    }
+
+    fn admit(&mut self, index: usize, now_ms: u64) -> Stage {
+        if let Gate::Shut { rest, .. } = self.breaker.gate(at(now_ms)) {
+            return self.again(index, now_ms, rest);
+        }
+        let here = self
+            .flights
+            .iter()
+            .filter(|flight| !matches!(flight.stage, Stage::Sent { .. }));
+        let slots = self.settings.max_concurrency as usize + self.settings.queue as usize;
+        if here.count() >= slots {
+            return self.again(index, now_ms, QUEUE_RETRY);
+        }
+        Stage::Queued
+    }
+
+    /// The valve sends it again after `wait`, unless that is beyond its deadline.
+    fn again(&mut self, index: usize, now_ms: u64, wait: Duration) -> Stage {
+        let until_ms = now_ms + millis(wait) + 2 * WIRE_MS;
+        if until_ms >= self.flights[index].batch.sealed_ms + self.deadline_ms {
+            return Stage::GivenUp;
+        }
+        self.tally.retries += 1;
+        Stage::Sent { until_ms }
+    }
+
+    fn encode(&self, index: usize) -> Stage {
+        Stage::Encoding {
+            left_ms: self.flights[index].records * self.model.sidecar_ns_per_record / 1e6,
+        }
+    }
+
+    fn invoke(&mut self, now_ms: u64, index: usize, out: bool, limit: u32) -> Stage {
+        let failing = |throttled| Stage::Failing {
+            until_ms: now_ms + millis(self.model.failure).max(1),
+            throttled,
+        };
+        if out {
+            return match self.model.outage {
+                Outage::Refused => failing(false),
+                Outage::Silent => Stage::Silent,
+            };
+        }
+        let busy = self
+            .flights
+            .iter()
+            .filter(|flight| matches!(flight.stage, Stage::Running { .. }));
+        let busy = u32::try_from(busy.count()).unwrap_or(u32::MAX);
+        let cold = busy >= self.instances;
+        if busy >= limit || (cold && self.ramp < 1.0) {
+            self.tally.throttled += 1;
+            return failing(true);
+        }
+        if cold {
+            self.instances += 1;
+            self.ramp -= 1.0;
+            self.tally.cold_starts += 1;
+        }
+        let start = if cold {
+            self.model.cold_start
+        } else {
+            Duration::ZERO
+        };
+        Stage::Running {
+            fixed_ms: (self.model.invoke + start).as_secs_f64() * 1e3,
+            left_ms: self.flights[index].records * self.model.function_ns_per_record / 1e6,
+            took_ms: 0.0,
+            cold,
+        }
+    }
+
+    fn failed(&mut self, index: usize, now_ms: u64, throttled: bool) -> Stage {
+        if !throttled {
+            self.breaker
+                .failed("the cloud cannot be reached", false, at(now_ms));
+        }
+        self.tally.retries += 1;
+        let flight = &mut self.flights[index];
+        flight.failed += 1;
+        Stage::Pausing {
+            until_ms: now_ms + millis(pause(flight.failed, flight.number)).max(1),
+        }
+    }
+
+    fn finish(&mut self, flight: Flight, settled: bool, now_ms: u64, events: &mut Vec<Event>) {
+        if settled {
+            self.breaker.succeeded();
+            self.tally.settled += 1;
+            self.tally.billed_ms += self.billed_ms(&flight);
+        } else {
+            if matches!(flight.stage, Stage::Silent | Stage::Running { .. }) {
+                // A cloud that says nothing is as good as none.
+                self.breaker.failed("no answer yet", false, at(now_ms));
+            }
+            self.tally.bounced += u64::from(!flight.orphan);
+        }
+        if flight.orphan {
+            return;
+        }
+        let Batch {
+            subtask, content, ..
+        } = flight.batch;
+        events.push(if settled {
+            Event::Settled { subtask, content }
+        } else {
+            Event::Bounced { subtask, content }
+        });
+    }
+
+    /// The function's own time, and its start if it was cold, in begun milliseconds.
+    fn billed_ms(&self, flight: &Flight) -> u64 {
+        let Stage::Running { took_ms, cold, .. } = flight.stage else {
+            return 0;
+        };
+        let unbilled = self.model.invoke.saturating_sub(self.model.billed);
+        let start = if cold {
+            self.model.cold_start
+        } else {
+            Duration::ZERO
+        };
+        let outside = (unbilled + start).as_secs_f64() * 1e3;
+        let billed = (took_ms - outside).max(1.0) + start.as_secs_f64() * 1e3;
+        // At least 1, and no longer than the batch's deadline.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let billed = billed.ceil() as u64;
+        billed
+    }
+}
+
+fn at(ms: u64) -> Moment {
+    Moment::at(Duration::from_millis(ms))
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX / 2)
+}
