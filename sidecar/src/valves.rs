@@ -59,8 +59,6 @@ pub(crate) struct Valve {
     /// Latencies of all subtasks over the last seconds.
     pub(crate) recent: Recent,
     heard_at: Moment,
-    /// What its controller was last told of the cloud lane's cost.
-    spent: Option<Usd>,
 }
 
 /// The last that was heard of a subtask, and said to it.
@@ -211,7 +209,6 @@ impl Valves {
                 spent: None,
                 recent: Recent::default(),
                 heard_at: when.now,
-                spent: None,
             }
         });
         valve.heard_at = when.now;

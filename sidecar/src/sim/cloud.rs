@@ -10,7 +10,7 @@ use super::valve::Batch;
 use crate::config::{Divert, Lambda};
 use crate::decide::{CloudLane, Moment};
 use crate::divert::QUEUE_RETRY;
-use crate::divert::breaker::{Breaker, Gate};
+use crate::divert::breaker::{Breaker, Gate, Trouble};
 use crate::divert::cost::{lambda_usd, puts_usd};
 use crate::divert::retry::pause;
 
@@ -325,8 +325,12 @@ impl<'a> Cloud<'a> {
 
     fn failed(&mut self, index: usize, now_ms: u64, throttled: bool) -> Stage {
         if !throttled {
-            self.breaker
-                .failed("the cloud cannot be reached", false, at(now_ms));
+            self.breaker.failed(
+                Trouble::Unreachable,
+                "the cloud cannot be reached",
+                None,
+                at(now_ms),
+            );
         }
         self.tally.retries += 1;
         let flight = &mut self.flights[index];
@@ -344,7 +348,8 @@ impl<'a> Cloud<'a> {
         } else {
             if matches!(flight.stage, Stage::Silent | Stage::Running { .. }) {
                 // A cloud that says nothing is as good as none.
-                self.breaker.failed("no answer yet", false, at(now_ms));
+                self.breaker
+                    .failed(Trouble::Timeout, "no answer yet", None, at(now_ms));
             }
             self.tally.bounced += u64::from(!flight.orphan);
         }
