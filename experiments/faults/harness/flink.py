@@ -19,6 +19,14 @@ class Refused(Exception):
     """Flink does not answer, or says no."""
 
 
+class StoppedBadly(Exception):
+    """The savepoint is made, but the job failed while it stopped. `savepoint` is the newest to go on from: some of it is committed."""
+
+    def __init__(self, savepoint: str, why: str) -> None:
+        super().__init__(why)
+        self.savepoint = savepoint
+
+
 class Flink:
     """A session cluster's REST interface."""
 
@@ -82,7 +90,10 @@ class Flink:
         self.call("PATCH", f"/jobs/{job}?mode=cancel")
 
     def stop_with_savepoint(self, job: str, folder: str, timeout_s: float = 30.0) -> str:
-        """Stops a job, its unsettled batches in the savepoint; where that is. Raises Refused if the job goes on."""
+        """Stops a job, its unsettled batches in the savepoint; where that is.
+
+        Raises Refused if there is no savepoint and the job goes on, StoppedBadly if there is one, but the job failed.
+        """
         trigger = self.call("POST", f"/jobs/{job}/stop", {"targetDirectory": folder, "drain": False})["request-id"]
         found: dict = {}
 
@@ -94,7 +105,10 @@ class Flink:
             raise Refused(f"the savepoint took more than {timeout_s:.0f} s")
         operation = found["operation"]
         if "location" not in operation:
-            raise Refused(f"the savepoint failed: {_why(operation.get('failure-cause', {}).get('stack-trace', ''))}")
+            trace = operation.get("failure-cause", {}).get("stack-trace", "")
+            if made := re.search(r"A savepoint has been created at: (\S+), but", trace):
+                raise StoppedBadly(made[1], f"the job failed while it stopped: {_why(trace)}")
+            raise Refused(f"the savepoint failed: {_why(trace)}")
         return operation["location"]
 
     def jobs(self) -> dict[str, str]:

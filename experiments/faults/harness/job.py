@@ -12,7 +12,7 @@ from demo.errors import EX_SOFTWARE, DemoError
 from demo.processes import wait_until
 from demo.services import BUCKET, EVENT_START_MS, WINDOW_MS
 
-from .flink import Flink, Refused, latest_checkpoint
+from .flink import Flink, Refused, StoppedBadly, latest_checkpoint
 from .schedule import Schedule
 from .world import PREFIX, World
 
@@ -170,10 +170,13 @@ class Job:
                 shutil.copytree(own, copy)
             try:
                 savepoint = self._flink.stop_with_savepoint(self.id, f"{self.checkpoints()}/savepoints")
+            except StoppedBadly as badly:
+                self._say(str(badly))
+                savepoint = badly.savepoint
             except Refused as refused:
                 return f"goes on without: {refused}"
-            if not wait_until(lambda: self.state() in _OVER, _GONE_S, 0.1) or self.state() != "FINISHED":
-                return f"the savepoint is made, but the job is {self.state()}"
+            if not wait_until(lambda: self.state() in _OVER, _GONE_S, 0.1):
+                raise DemoError(EX_SOFTWARE, f"the savepoint is made, but the job is {self.state()}")
             if older:
                 # Flink removes a finished job's checkpoints.
                 shutil.copytree(copy, own, dirs_exist_ok=True)

@@ -6,6 +6,7 @@ import io.spillway.valve.latency.LaneLatency;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.RejectedExecutionException;
 import javax.annotation.Nullable;
 import org.apache.flink.api.common.TaskInfo;
 import org.apache.flink.api.common.operators.MailboxExecutor;
@@ -311,9 +312,16 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
   }
 
   private void scheduleDrain() {
-    if (!drainScheduled && !returns.isEmpty()) {
-      drainScheduled = true;
+    if (drainScheduled || returns.isEmpty()) {
+      return;
+    }
+    try {
       mailbox.execute(this::drain, "return records to the local lane");
+      drainScheduled = true;
+    } catch (RejectedExecutionException e) {
+      // The task is over: it runs the mails that it has, and takes no more. What is still here is
+      // in the savepoint that it was stopped with.
+      LOG.debug("Returned records wait in the savepoint", e);
     }
   }
 

@@ -90,4 +90,23 @@ class ValveEndTest {
       assertThat(valve.mails().local()).containsExactly("a");
     }
   }
+
+  /** A task that was stopped with a savepoint runs the mails that it has, and takes no more. */
+  @Test
+  void aBatchThatBouncesAfterTheSavepointFailsNothing() throws Exception {
+    OperatorSubtaskState state;
+    try (ValveHarness valve = ValveHarness.open()) {
+      valve.divertAll(8).record("a", 1);
+      FakeSender.Sent sent = valve.sealed();
+      state = valve.checkpoint(3);
+      sent.reply(422, "");
+      valve.flink.getTaskMailbox().quiesce();
+      valve.mails();
+
+      assertThat(valve.local()).isEmpty();
+    }
+    try (ValveHarness valve = ValveHarness.restore(state)) {
+      assertThat(valve.mails().local()).containsExactly("a");
+    }
+  }
 }
