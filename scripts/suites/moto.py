@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from pathlib import Path
 
 from demo.console import Console
 from demo.errors import DemoError
@@ -15,9 +16,11 @@ from .step import Step
 from .tally import Tally
 
 _VERSION = "5.2.5"
-# Brought by moto, but in no version of its choosing: this one speaks CloudWatch's newer protocols.
 _BOTO_VERSION = "1.44.5"
+_CBOR_VERSION = "6.2.1"
 _VENV = ROOT / "target" / "moto"
+# Written last, so that a half-made environment is made anew.
+_READY = _VENV / "ready"
 PYTHON = _VENV / "bin" / "python"
 _START_TIMEOUT_S = 30.0
 
@@ -32,16 +35,17 @@ CREDENTIALS = {
 
 def install(console: Console) -> Tally:
     """Installs it if it is missing."""
-    if (_VENV / "bin" / "moto_server").exists():
+    if _READY.exists():
         return Tally()
-    packages = f"'moto[server]=={_VERSION}' boto3=={_BOTO_VERSION} botocore=={_BOTO_VERSION}"
-    return Step("install moto", ["sh", "-c", f"'{sys.executable}' -m venv '{_VENV}' && '{_VENV}/bin/pip' -q install {packages}"]).run(console)
+    packages = f"'moto[server]=={_VERSION}' boto3=={_BOTO_VERSION} botocore=={_BOTO_VERSION} cbor2=={_CBOR_VERSION}"
+    return Step("install moto", ["sh", "-c", f"'{sys.executable}' -m venv '{_VENV}' && '{_VENV}/bin/pip' -q install {packages} && touch '{_READY}'"]).run(console)
 
 
 def start(processes: Processes) -> str:
     """Starts the server on a free port; returns its URL."""
     port = _free_port()
-    server = processes.start("moto", [str(_VENV / "bin" / "moto_server"), "-H", "127.0.0.1", "-p", str(port)], **CREDENTIALS)
+    # -I: else this file, which lies beside the server's, would be taken for moto itself.
+    server = processes.start("moto", [str(PYTHON), "-I", str(Path(__file__).with_name("moto_server.py")), str(port)], **CREDENTIALS)
     if not wait_until(lambda: _listens(port) or server.poll() is not None, _START_TIMEOUT_S) or server.poll() is not None:
         raise DemoError(70, f"moto did not start: {processes.last_words('moto')}")
     return f"http://127.0.0.1:{port}"
