@@ -41,6 +41,8 @@ pub struct Step<'a> {
     pub observation: &'a Observation,
     /// What was decided.
     pub decision: &'a Decision,
+    /// What the controller knows after it.
+    pub state: &'a State,
 }
 
 /// The policy that decisions follow, and how it came to be.

@@ -14,9 +14,12 @@ use crate::divert::{Divert, InvokeError, Invoker};
 use crate::publish::{self, Publishing};
 use crate::sense::{Pace, Sensor};
 use crate::serve::{self, App};
+use crate::trace::files::keep;
 
 /// When stopping, valves get this long to hear it: a few of their reports.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// When stopping, the file of the trace gets this long to take what is left.
+const LAST_LINES: Duration = Duration::from_secs(2);
 /// Time between two looks at whether all batches are settled.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// When stopping, the last metrics get this long to be sent.
@@ -62,13 +65,9 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) {
     let mut background = JoinSet::new();
     background.spawn(watch_function(Arc::clone(&app)));
     background.spawn(tick(Arc::clone(&app), config.events.tick));
-    if let (Some(sensor), Some(flink)) = (sensor, &config.flink) {
-        background.spawn(watch_job(
-            Arc::clone(&app),
-            sensor,
-            flink.job.clone(),
-            flink.poll_interval,
-        ));
+    if let (Some(sensor), Some((job, interval))) = (sensor, config.watched()) {
+        let (app, job) = (Arc::clone(&app), job.to_owned());
+        background.spawn(watch_job(app, sensor, job, interval));
     }
     let publisher = publishing.map(|publishing| {
         let (stop, stopped) = oneshot::channel::<()>();
@@ -78,12 +77,17 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) {
         });
         (stop, tokio::spawn(publish))
     });
+    let keeper = {
+        let (app, trace) = (Arc::clone(&app), config.trace.clone());
+        tokio::spawn(async move { keep(&trace, || app.record()).await })
+    };
     let stopping = {
         let app = Arc::clone(&app);
         async move {
             shutdown.await;
             stop(&app, config.grace).await;
             app.events.close();
+            app.recordings.close();
         }
     };
     serve::serve(
@@ -99,6 +103,9 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) {
         if tokio::time::timeout(LAST_METRICS, publisher).await.is_err() {
             tracing::warn!("the last metrics could not be published in {LAST_METRICS:?}");
         }
+    }
+    if tokio::time::timeout(LAST_LINES, keeper).await.is_err() {
+        tracing::warn!("the trace could not be written to its end in time");
     }
     tracing::info!("stopped");
 }
@@ -181,7 +188,9 @@ async fn watch_job(app: Arc<App>, mut sensor: Box<dyn Sensor>, job: String, inte
             }
         }
         let name = sighting.job.name.clone().unwrap_or_else(|| job.clone());
-        *app.job.lock().unwrap_or_else(PoisonError::into_inner) = sighting.job;
+        let mut seen = app.job.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.take(sighting.job, sighting.lane.as_ref());
+        drop(seen);
         if let Some(load) = sighting.lane {
             app.valves.look(&name, &load, app.when());
         }

@@ -353,6 +353,7 @@ impl Valve {
             when: *when,
             observation,
             decision: &decision,
+            state: &self.state,
         };
         for observer in observers.iter().filter_map(Weak::upgrade) {
             observer.stepped(&step);

@@ -13,6 +13,7 @@ mod traced;
 
 mod completions;
 mod policy;
+mod record;
 mod run;
 mod simulate;
 mod status;
@@ -45,6 +46,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     policy::SUBCOMMAND,
     simulate::SUBCOMMAND,
     tune::SUBCOMMAND,
+    record::SUBCOMMAND,
     completions::SUBCOMMAND,
 ];
 

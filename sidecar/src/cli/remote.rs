@@ -6,8 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::{Arg, ArgMatches, Command};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH};
-use http::{Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http::{Method, Request, StatusCode, Uri, request};
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, ResponseFuture};
@@ -132,18 +133,42 @@ impl Remote {
             .await
     }
 
+    /// Opens the stream at `path`. What comes of it, and for how long, has no time limit.
+    pub(super) async fn stream(&self, path: &str) -> Result<Incoming, Failure> {
+        let request = self.authorized(Method::GET, path).body(Full::default());
+        let request = request.map_err(|_| unsendable())?;
+        let opened = tokio::time::timeout(self.timeout, self.send(request)).await;
+        let response = opened
+            .map_err(|_| self.unreachable(&format!("no answer within {:?}", self.timeout)))?
+            .map_err(|error| self.unreachable(&root_cause(&error)))?;
+        let (parts, body) = response.into_parts();
+        if parts.status.is_success() {
+            return Ok(body);
+        }
+        let problem = Limited::new(body, MAX_ANSWER).collect();
+        let problem = tokio::time::timeout(self.timeout, problem).await;
+        let problem = problem.ok().and_then(Result::ok).map(Collected::to_bytes);
+        let problem = serde_json::from_slice(&problem.unwrap_or_default()).unwrap_or_default();
+        Err(self.refused(parts.status, path, &problem))
+    }
+
+    fn authorized(&self, method: Method, path: &str) -> request::Builder {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base));
+        match &self.token {
+            Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        }
+    }
+
     async fn exchange(
         &self,
         method: Method,
         path: &str,
         merge: Option<(&Value, &str)>,
     ) -> Result<Answer, Failure> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base));
-        if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        }
+        let mut request = self.authorized(method, path);
         let mut body = Bytes::new();
         if let Some((changes, etag)) = merge {
             request = request
@@ -151,11 +176,7 @@ impl Remote {
                 .header(IF_MATCH, etag);
             body = changes.to_string().into();
         }
-        let request = request.body(Full::new(body)).map_err(|_| {
-            // The only part that the user has written and that was not checked yet.
-            let message = "the token cannot be sent: it has characters that no header may have";
-            Failure::new(ExitCode::Usage, message)
-        })?;
+        let request = request.body(Full::new(body)).map_err(|_| unsendable())?;
         let exchange = async {
             let response = self
                 .send(request)
@@ -241,6 +262,12 @@ impl Remote {
         };
         Failure::new(code, message)
     }
+}
+
+/// Of a request, the token is the only part that the user has written and that was not checked yet.
+fn unsendable() -> Failure {
+    let message = "the token cannot be sent: it has characters that no header may have";
+    Failure::new(ExitCode::Usage, message)
 }
 
 /// The URL without a slash at its end.

@@ -8,13 +8,12 @@ use tokio::net::TcpListener;
 
 use super::sidecar::{FUNCTION_CHECK, missing, sensor};
 use super::{Subcommand, runtime, settings};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::divert::{InvokeError, Invoker as _, LambdaInvoker};
 use crate::failure::{ExitCode, Failure};
 use crate::publish::{CloudWatch, Publishing};
 use crate::run::{self, Parts};
-use crate::sense::Sensor;
 
 pub(super) const SUBCOMMAND: Subcommand = Subcommand {
     command,
@@ -47,7 +46,8 @@ async fn start(config: Config, ready_file: Option<PathBuf>) -> Result<(), Failur
     {
         return Err(missing(&config, &error));
     }
-    let sensor = sensor(&config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let sensor = sensor(&config, &clock).await?;
     let address = listener
         .local_addr()
         .map_err(|error| Failure::new(ExitCode::Io, format!("cannot tell the address: {error}")))?;
@@ -68,9 +68,9 @@ async fn start(config: Config, ready_file: Option<PathBuf>) -> Result<(), Failur
         config,
         listener,
         invoker: Arc::new(invoker),
-        sensor: sensor.map(|sensor| Box::new(sensor) as Box<dyn Sensor>),
+        sensor,
         publishing,
-        clock: Arc::new(SystemClock::start()),
+        clock,
     };
     run::run(parts, shutdown).await;
     Ok(())

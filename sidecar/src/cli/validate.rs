@@ -2,11 +2,13 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::sidecar::{FUNCTION_CHECK, missing, sensor};
 use super::{Subcommand, output, runtime, settings};
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::divert::{InvokeError, Invoker as _, LambdaInvoker};
 use crate::failure::{ExitCode, Failure};
@@ -72,7 +74,8 @@ fn check_trace(path: &Path) -> Result<(), Failure> {
 }
 
 async fn check_online(config: Config) -> Result<(), Failure> {
-    if let Some(sensor) = sensor(&config)? {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    if let Some(sensor) = sensor(&config, &clock).await? {
         sensor
             .check()
             .await

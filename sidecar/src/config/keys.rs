@@ -97,13 +97,33 @@ pub const KEYS: &[Key] = &[
     text(
         "flink.rest_url",
         "flink-rest-url",
-        "Base URL of the JobManager [http://127.0.0.1:8081]",
+        "Base URL of the JobManager, or of several, separated by commas [http://127.0.0.1:8081]",
     ),
     text("flink.job", "flink-job", "Name or id of the Flink job"),
     text(
         "flink.poll_interval",
         "flink-poll-interval",
         "Time between two looks at the job [200ms]",
+    ),
+    text(
+        "cloudwatch.application",
+        "cloudwatch-application",
+        "Name of the application of Managed Service for Apache Flink",
+    ),
+    text(
+        "cloudwatch.region",
+        "cloudwatch-region",
+        "AWS region of its metrics [that of the AWS environment]",
+    ),
+    text(
+        "cloudwatch.endpoint_url",
+        "cloudwatch-endpoint-url",
+        "Another endpoint of CloudWatch than AWS's own",
+    ),
+    text(
+        "cloudwatch.poll_interval",
+        "cloudwatch-poll-interval",
+        "Time between two looks at its metrics [1m]",
     ),
     text(
         "lambda.function",
@@ -344,6 +364,21 @@ pub const KEYS: &[Key] = &[
         "publish.interval",
         "publish-interval",
         "Time between two samples; below 1m they are stored by the second [1m]",
+    ),
+    text(
+        "trace.path",
+        "trace-path",
+        "File to keep a trace of all decisions in [none]",
+    ),
+    integer(
+        "trace.max_file_bytes",
+        "trace-max-file-bytes",
+        "Size from which the next file is begun [67108864]",
+    ),
+    integer(
+        "trace.keep_files",
+        "trace-keep-files",
+        "Files of the trace that are kept [4]",
     ),
 ];
 

@@ -24,12 +24,14 @@ pub struct Override {
 /// Sections whose environment variables are ours alone, so that a misspelt one can be refused.
 const SECTIONS: &[&str] = &[
     "SPILLWAY_FLINK_",
+    "SPILLWAY_CLOUDWATCH_",
     "SPILLWAY_LAMBDA_",
     "SPILLWAY_DIVERT_",
     "SPILLWAY_POLICY_",
     "SPILLWAY_HTTP_",
     "SPILLWAY_EVENTS_",
     "SPILLWAY_PUBLISH_",
+    "SPILLWAY_TRACE_",
 ];
 
 /// The configuration from `file`, with `environment` over it and `flags` over that.

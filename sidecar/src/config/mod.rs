@@ -39,6 +39,8 @@ pub struct Config {
     pub grace: Duration,
     /// Where to watch the job. Without it, decisions rest on the valve's reports alone.
     pub flink: Option<Flink>,
+    /// The same for Amazon Managed Service for Apache Flink, which has no REST interface. Not both.
+    pub cloudwatch: Option<CloudWatch>,
     /// Where batches are processed.
     pub lambda: Lambda,
     /// How batches get there.
@@ -51,6 +53,8 @@ pub struct Config {
     pub events: Events,
     /// Where the sidecar's own metrics go, besides `/metrics`.
     pub publish: Publish,
+    /// The trace that is always kept.
+    pub trace: Trace,
 }
 
 impl Default for Config {
@@ -61,12 +65,14 @@ impl Default for Config {
             token_file: None,
             grace: Duration::from_secs(10),
             flink: None,
+            cloudwatch: None,
             lambda: Lambda::default(),
             divert: Divert::default(),
             policy: Policy::default(),
             http: Http::default(),
             events: Events::default(),
             publish: Publish::default(),
+            trace: Trace::default(),
         }
     }
 }
@@ -75,7 +81,8 @@ impl Default for Config {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Flink {
-    /// Base URL. Default: `http://127.0.0.1:8081`.
+    /// Base URL; with several `JobManager`s all of theirs, separated by commas. Default:
+    /// `http://127.0.0.1:8081`.
     #[serde(default = "Flink::default_rest_url")]
     pub rest_url: String,
     /// The job's name or id.
@@ -93,6 +100,31 @@ impl Flink {
 
     fn default_poll_interval() -> Duration {
         Duration::from_millis(200)
+    }
+}
+
+/// An application of Amazon Managed Service for Apache Flink, watched through `CloudWatch`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CloudWatch {
+    /// The application's name.
+    pub application: String,
+    /// AWS region. Default: that of the AWS environment or profile.
+    pub region: Option<String>,
+    /// Another endpoint than AWS's own, for development. Default: none.
+    pub endpoint_url: Option<String>,
+    /// Time between two looks. Metrics come once a minute, and looks are paid for. Default: 1m, which is
+    /// also the least.
+    #[serde(
+        with = "humantime_serde",
+        default = "CloudWatch::default_poll_interval"
+    )]
+    pub poll_interval: Duration,
+}
+
+impl CloudWatch {
+    fn default_poll_interval() -> Duration {
+        Duration::from_mins(1)
     }
 }
 
@@ -211,6 +243,28 @@ impl Default for Http {
     }
 }
 
+/// A trace of all that is seen and decided, kept in files of bounded size. See `docs/trace.md`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trace {
+    /// The file; older ones have `.1`, `.2` … behind their names. Default: none, nothing is kept.
+    pub path: Option<PathBuf>,
+    /// Size from which the next file is begun. Default: 67108864.
+    pub max_file_bytes: u64,
+    /// Files that are kept, the one that is written included. Default: 4.
+    pub keep_files: u32,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self {
+            path: None,
+            max_file_bytes: 64 * 1024 * 1024,
+            keep_files: 4,
+        }
+    }
+}
+
 /// `GET /v1/events`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -240,6 +294,15 @@ impl Default for Events {
 }
 
 impl Config {
+    /// The name of the job that is watched, and the time between two looks at it.
+    pub fn watched(&self) -> Option<(&str, Duration)> {
+        let flink = self.flink.as_ref();
+        let cloudwatch = self.cloudwatch.as_ref();
+        flink
+            .map(|flink| (flink.job.as_str(), flink.poll_interval))
+            .or_else(|| cloudwatch.map(|of| (of.application.as_str(), of.poll_interval)))
+    }
+
     /// What is wrong with these values, one sentence each; empty if they can be used.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = self.policy.problems();
@@ -253,7 +316,9 @@ impl Config {
             problems.push("the token is empty: give one, or leave the key out".into());
         }
         if let Some(flink) = &self.flink {
-            check_url(&mut problems, "flink.rest_url", &flink.rest_url);
+            for url in flink.rest_url.split(',') {
+                check_url(&mut problems, "flink.rest_url", url.trim());
+            }
             if flink.job.is_empty() {
                 problems.push("flink.job is empty: give the job's name or id".into());
             }
@@ -265,6 +330,7 @@ impl Config {
                 60_000,
             );
         }
+        self.cloudwatch_problems(&mut problems);
         if let Some(url) = &self.lambda.endpoint_url {
             check_url(&mut problems, "lambda.endpoint_url", url);
         }
@@ -327,9 +393,45 @@ impl Config {
                 events.max_clients
             ));
         }
+        if self.trace.max_file_bytes < 65_536 {
+            problems.push(format!(
+                "trace.max_file_bytes is {}: give at least 65536",
+                self.trace.max_file_bytes
+            ));
+        }
+        if !(1..=1000).contains(&self.trace.keep_files) {
+            problems.push(format!(
+                "trace.keep_files is {}: give 1 to 1000",
+                self.trace.keep_files
+            ));
+        }
         if !(1..=10_000).contains(&events.queue) {
             problems.push(format!("events.queue is {}: give 1 to 10000", events.queue));
         }
+    }
+
+    fn cloudwatch_problems(&self, problems: &mut Vec<String>) {
+        let Some(cloudwatch) = &self.cloudwatch else {
+            return;
+        };
+        if self.flink.is_some() {
+            problems.push(
+                "both flink and cloudwatch are set: a job is watched through one of them".into(),
+            );
+        }
+        if cloudwatch.application.is_empty() {
+            problems.push("cloudwatch.application is empty: give the application's name".into());
+        }
+        if let Some(url) = &cloudwatch.endpoint_url {
+            check_url(problems, "cloudwatch.endpoint_url", url);
+        }
+        within(
+            problems,
+            "cloudwatch.poll_interval",
+            cloudwatch.poll_interval,
+            60_000,
+            3_600_000,
+        );
     }
 
     fn divert_problems(&self, problems: &mut Vec<String>) {

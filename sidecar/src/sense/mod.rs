@@ -3,6 +3,7 @@
 //! A sensor is a trait because Flink's REST interface is not everywhere, and because a recorded trace has
 //! to look like a live job to the controller.
 
+pub mod cloudwatch;
 pub mod flink;
 mod pace;
 pub mod recorded;
@@ -23,6 +24,9 @@ pub trait Sensor: Send + 'static {
         now: Moment,
         valve: Option<&'a ValveName>,
     ) -> Pin<Box<dyn Future<Output = Sighting> + Send + 'a>>;
+
+    /// Asks whether that which it looks through answers at all. Fails with what is wrong and what to do.
+    fn check(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
 }
 
 /// What a look has shown.
@@ -39,7 +43,7 @@ pub struct Sighting {
 }
 
 /// The watched job.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct JobSeen {
     /// Its name.
     pub name: Option<String>,
@@ -47,4 +51,19 @@ pub struct JobSeen {
     pub id: Option<String>,
     /// Its state in the engine's words; `None` if it is not there.
     pub state: Option<String>,
+    /// How loaded its lane was when that was last seen: bottleneck, lag, and how old that was then.
+    pub lane: Option<LaneLoad>,
+}
+
+impl JobSeen {
+    /// Takes the place of what was known before; the lane lasts until it is seen anew, or the job is
+    /// another.
+    pub(crate) fn take(&mut self, job: Self, lane: Option<&LaneLoad>) {
+        let same = (&self.name, &self.id) == (&job.name, &job.id);
+        let before = self.lane.take().filter(|_| same);
+        *self = Self {
+            lane: lane.cloned().or(before),
+            ..job
+        };
+    }
 }

@@ -14,6 +14,7 @@ mod spend;
 mod status;
 mod summary;
 mod token;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ use crate::divert::{Divert, LaneCollector};
 use crate::events::Hub;
 use crate::publish::Published;
 use crate::sense::JobSeen;
+use crate::trace::record::{Recording, Recordings, Refused};
 use crate::valves::{Valves, When};
 pub(crate) use connection::serve;
 use problem::Problem;
@@ -60,6 +62,7 @@ pub(crate) struct App {
     /// When it was started, so that versions of different runs are told apart.
     started_ms: i64,
     pub(crate) events: Arc<Hub>,
+    pub(crate) recordings: Recordings,
     heartbeat: Duration,
     spend: Mutex<Spend>,
     pub(crate) published: Published,
@@ -103,6 +106,7 @@ impl App {
             configured: config.policy.clone(),
             started_ms,
             events,
+            recordings: Recordings::default(),
             heartbeat: config.events.heartbeat,
             spend: Mutex::default(),
             published,
@@ -129,6 +133,11 @@ impl App {
         if self.events.heard() {
             self.events.tick(&Tick::of(self));
         }
+    }
+
+    /// Begins to record all that the valves do.
+    pub(crate) fn record(&self) -> Result<Recording, Refused> {
+        self.recordings.begin(&self.valves, self.when())
     }
 
     fn spend(&self) -> MutexGuard<'_, Spend> {
@@ -160,6 +169,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/status", get(status::get))
         .route("/v1/policy", get(policy::get).patch(policy::patch))
         .route("/v1/events", get(events::get))
+        .route("/v1/trace", get(trace::get))
         .route("/metrics", get(metrics::get))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)

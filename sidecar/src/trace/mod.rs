@@ -5,8 +5,10 @@
 //! controllers through the same decisions; [`Load`] is what a simulation needs of it. `docs/trace.md`
 //! has the format.
 
+pub(crate) mod files;
 mod load;
 mod read;
+pub(crate) mod record;
 mod replay;
 mod write;
 

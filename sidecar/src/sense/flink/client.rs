@@ -1,5 +1,6 @@
 //! A small client for Flink's REST interface.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,16 +30,20 @@ pub(crate) enum RestError {
     Odd { path: String, why: String },
 }
 
-/// Asks one `JobManager`.
-#[derive(Debug, Clone)]
+/// Asks a `JobManager`, and if it is gone or not the leader, the next one from then on.
+#[derive(Debug)]
 pub(crate) struct Rest {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
-    base: String,
+    /// Never empty.
+    bases: Vec<String>,
+    /// Which of them is asked.
+    current: AtomicUsize,
 }
 
 impl Rest {
-    /// A client of the `JobManager` at `base`. Fails if the machine's root certificates cannot be read.
-    pub(crate) fn new(base: &str) -> std::io::Result<Self> {
+    /// A client of the `JobManager`s at `urls`, separated by commas. Fails if the machine's root
+    /// certificates cannot be read.
+    pub(crate) fn new(urls: &str) -> std::io::Result<Self> {
         let mut http = HttpConnector::new();
         http.set_nodelay(true);
         http.enforce_http(false);
@@ -50,21 +55,38 @@ impl Rest {
         let client = Client::builder(TokioExecutor::new()).build(https);
         Ok(Self {
             client,
-            base: base.trim_end_matches('/').to_owned(),
+            bases: urls
+                .split(',')
+                .map(|url| url.trim().trim_end_matches('/').to_owned())
+                .collect(),
+            current: AtomicUsize::new(0),
         })
     }
 
-    /// GETs `path` and reads the JSON of the answer.
+    /// GETs `path` and reads the JSON of the answer. If there is none, the next `JobManager` is asked next
+    /// time, so that a look makes no more requests than it would anyway.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RestError> {
+        let current = self.current.load(Ordering::Relaxed);
+        let answer = self
+            .ask(&self.bases[current % self.bases.len()], path)
+            .await;
+        if let Err(RestError::Unreachable { .. }) = answer {
+            self.current
+                .store((current + 1) % self.bases.len(), Ordering::Relaxed);
+        }
+        answer
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, base: &str, path: &str) -> Result<T, RestError> {
         let odd = |why: String| RestError::Odd {
             path: path.to_owned(),
             why,
         };
         let unreachable = |why: String| RestError::Unreachable {
-            url: self.base.clone(),
+            url: base.to_owned(),
             why,
         };
-        let uri: http::Uri = format!("{}{path}", self.base)
+        let uri: http::Uri = format!("{base}{path}")
             .parse()
             .map_err(|error| odd(format!("not a URL: {error}")))?;
         let exchange = async {
@@ -84,6 +106,9 @@ impl Rest {
                 return Err(RestError::NotFound {
                     path: path.to_owned(),
                 });
+            }
+            if status == http::StatusCode::SERVICE_UNAVAILABLE {
+                return Err(unreachable("it has no leader at the moment".into()));
             }
             if !status.is_success() {
                 return Err(odd(format!("answered {status}")));

@@ -3,25 +3,21 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::Deserialize;
 use spillway_core::ids::ValveName;
 
-use super::model::{Job, Vertex};
+use super::model::{Job, JobLine, Node, Vertex};
 
 /// What to watch of a job.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Topology {
     /// The vertex that the valve is chained into.
     pub(crate) valve: Option<Vertex>,
     /// All that follows it, the nearest first.
     pub(crate) downstream: Vec<Vertex>,
-}
-
-/// `GET …/metrics?get=…&agg=max`
-#[derive(Debug, Deserialize)]
-pub(crate) struct Aggregate {
-    #[serde(default)]
-    pub(crate) max: Option<f64>,
+    /// All that comes before it, the nearest first.
+    pub(crate) upstream: Vec<Vertex>,
+    /// Those among the valve's and the upstream vertices that nothing comes before.
+    pub(crate) sources: Vec<Vertex>,
 }
 
 impl Topology {
@@ -38,24 +34,45 @@ impl Topology {
         let valve = name
             .and_then(|name| with(name.as_str()))
             .or_else(|| with("valve"));
-        let downstream = valve
-            .as_ref()
-            .map(|valve| downstream(job, &valve.id))
-            .unwrap_or_default();
-        Self { valve, downstream }
+        let Some(start) = valve.as_ref().map(|valve| valve.id.as_str()) else {
+            return Self::default();
+        };
+        let downstream = walk(job, start, |node, frontier| {
+            node.inputs.iter().any(|input| frontier.contains(&input.id))
+        });
+        let upstream = walk(job, start, |node, frontier| {
+            let feeds = |fed: &Node| fed.inputs.iter().any(|input| input.id == node.id);
+            let mut fed = job
+                .plan
+                .nodes
+                .iter()
+                .filter(|fed| frontier.contains(&fed.id));
+            fed.any(feeds)
+        });
+        let is_source = |vertex: &&Vertex| {
+            let mut nodes = job.plan.nodes.iter();
+            nodes.any(|node| node.id == vertex.id && node.inputs.is_empty())
+        };
+        let sources = valve.iter().chain(&upstream).filter(is_source).cloned();
+        Self {
+            sources: sources.collect(),
+            valve,
+            downstream,
+            upstream,
+        }
     }
 }
 
-/// Breadth first, so that the nearest come first; a graph of any shape ends, since none is seen twice.
-fn downstream(job: &Job, start: &str) -> Vec<Vertex> {
+/// All vertices that come `next` to `start` or to what was found, the nearest first; a graph of any shape
+/// ends, since none is seen twice.
+fn walk(job: &Job, start: &str, next_to: impl Fn(&Node, &[String]) -> bool) -> Vec<Vertex> {
     let mut seen = BTreeSet::from([start.to_owned()]);
     let mut frontier = vec![start.to_owned()];
     let mut found = Vec::new();
     while !frontier.is_empty() {
         let mut next = Vec::new();
         for node in &job.plan.nodes {
-            let follows = node.inputs.iter().any(|input| frontier.contains(&input.id));
-            if follows && seen.insert(node.id.clone()) {
+            if next_to(node, &frontier) && seen.insert(node.id.clone()) {
                 found.extend(
                     job.vertices
                         .iter()
@@ -68,6 +85,47 @@ fn downstream(job: &Job, start: &str) -> Vec<Vertex> {
         frontier = next;
     }
     found
+}
+
+/// Which job to watch.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    /// It, if there is one that has not ended.
+    pub(crate) job: Option<JobLine>,
+    /// What an operator should know about the choice.
+    pub(crate) warning: Option<String>,
+}
+
+/// The job with this id or name: the one that runs, and of several the one that was started last.
+pub(crate) fn choose(jobs: Vec<JobLine>, wanted: &str) -> Chosen {
+    let mut alive: Vec<JobLine> = jobs
+        .into_iter()
+        .filter(|job| is_alive(&job.state))
+        .filter(|job| job.jid == wanted || job.name == wanted)
+        .collect();
+    alive.sort_by_key(|job| {
+        (
+            job.jid == wanted,
+            job.state == "RUNNING",
+            job.start_time,
+            job.jid.clone(),
+        )
+    });
+    let count = alive.len();
+    let job = alive.pop();
+    let warning = job.as_ref().filter(|job| count > 1 && job.jid != wanted).map(|job| {
+        format!(
+            "there are {count} jobs named {wanted:?}: watching {}, the one started last; give the id as \
+             flink.job to watch another",
+            job.jid
+        )
+    });
+    Chosen { job, warning }
+}
+
+/// Whether a job in this state has, or will have, tasks.
+pub(crate) fn is_alive(state: &str) -> bool {
+    !matches!(state, "FINISHED" | "CANCELED" | "FAILED" | "SUSPENDED")
 }
 
 /// A duration as Flink's configuration has it: `200`, `200 ms`, `10 s`, `1min`. A bare number is
@@ -112,19 +170,57 @@ mod tests {
         .unwrap()
     }
 
-    fn ids(topology: &Topology) -> Vec<&str> {
-        topology
-            .downstream
-            .iter()
-            .map(|vertex| vertex.id.as_str())
-            .collect()
+    fn ids(vertices: &[Vertex]) -> Vec<&str> {
+        vertices.iter().map(|vertex| vertex.id.as_str()).collect()
     }
 
     #[test]
     fn the_vertex_with_the_valve_in_its_name_and_all_that_follows_it_are_found() {
         let topology = Topology::of(&job(), None);
         assert_eq!(topology.valve.as_ref().unwrap().id, "a");
-        assert_eq!(ids(&topology), ["b", "d", "c"]);
+        assert_eq!(ids(&topology.downstream), ["b", "d", "c"]);
+        assert_eq!(ids(&topology.upstream), [""; 0]);
+        assert_eq!(ids(&topology.sources), ["a"]);
+    }
+
+    #[test]
+    fn what_comes_before_the_valve_is_found_up_to_the_sources() {
+        let name: ValveName = "window".parse().unwrap();
+        let topology = Topology::of(&job(), Some(&name));
+        assert_eq!(ids(&topology.downstream), ["c"]);
+        assert_eq!(ids(&topology.upstream), ["a"]);
+        assert_eq!(ids(&topology.sources), ["a"]);
+    }
+
+    #[test]
+    fn of_several_jobs_the_newest_that_runs_is_watched_and_that_is_said() {
+        let line = |jid: &str, name: &str, state: &str, start_time| JobLine {
+            jid: jid.into(),
+            name: name.into(),
+            state: state.into(),
+            start_time,
+        };
+        let jobs = vec![
+            line("j1", "words", "RUNNING", 10),
+            line("j2", "words", "RUNNING", 20),
+            line("j3", "words", "RESTARTING", 30),
+            line("j4", "words", "FAILED", 40),
+            line("j5", "other", "RUNNING", 50),
+        ];
+        let chosen = choose(jobs.clone(), "words");
+        assert_eq!(chosen.job.unwrap().jid, "j2");
+        let warning = chosen.warning.unwrap();
+        assert!(
+            warning.contains("3 jobs named \"words\"") && warning.contains("j2"),
+            "{warning}"
+        );
+        let by_id = choose(jobs.clone(), "j3");
+        assert_eq!(
+            (by_id.job.unwrap().jid.as_str(), by_id.warning),
+            ("j3", None)
+        );
+        let ended = choose(jobs, "j4");
+        assert!(ended.job.is_none() && ended.warning.is_none());
     }
 
     #[test]

@@ -16,16 +16,6 @@ pub(crate) const TASK_COUNTERS: [&str; 3] = [
     "accumulateIdleTimeMs",
     "accumulateBackPressuredTimeMs",
 ];
-/// The counter of a worker's processor time, in nanoseconds.
-pub(crate) const CPU_TIME: &str = "Status.JVM.CPU.Time";
-/// How much of all processors a worker used lately, in 0..=1.
-pub(crate) const CPU_LOAD: &str = "Status.JVM.CPU.Load";
-/// Counters further apart than this may belong to different attempts: start anew.
-const GAP: Duration = Duration::from_secs(5);
-/// A worker's processor time is compared over at least so long: what it is measured against is the time
-/// of our looks, which is off by up to one fetch of the `JobManager`'s.
-const CPU_WINDOW: Duration = Duration::from_secs(1);
-
 /// What the subtasks of one vertex did since the last look.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct TaskLoad {
@@ -38,12 +28,22 @@ pub(crate) struct TaskLoad {
 }
 
 /// Differences the counters of one vertex, subtask by subtask.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TaskMeter {
+    gap: Duration,
     last: BTreeMap<u32, (Moment, [f64; 3])>,
 }
 
 impl TaskMeter {
+    /// A meter that has read nothing. Counters further apart than `gap` may belong to different attempts
+    /// and are not compared.
+    pub(crate) fn new(gap: Duration) -> Self {
+        Self {
+            gap,
+            last: BTreeMap::new(),
+        }
+    }
+
     /// Takes in what a look has brought. `None` if it has brought nothing new.
     pub(crate) fn read(&mut self, metrics: &[Metric], now: Moment) -> Option<TaskLoad> {
         let mut seen: BTreeMap<u32, [Option<f64>; 3]> = BTreeMap::new();
@@ -71,11 +71,11 @@ impl TaskMeter {
                 continue;
             };
             let wall: f64 = new.iter().sum::<f64>() - old.iter().sum::<f64>();
-            if wall == 0.0 && now.since(at) <= GAP {
+            if wall == 0.0 && now.since(at) <= self.gap {
                 continue;
             }
             self.last.insert(subtask, (now, new));
-            if wall <= 0.0 || now.since(at) > GAP {
+            if wall <= 0.0 || now.since(at) > self.gap {
                 // Another attempt, which counts from zero; or too long ago to be sure it is the same.
                 continue;
             }
@@ -84,60 +84,19 @@ impl TaskMeter {
             load.back_pressured = load
                 .back_pressured
                 .max(Share::new((new[2] - old[2]) / wall));
-            load.window = load
-                .window
-                .max(Duration::from_secs_f64((wall / 1e3).min(GAP.as_secs_f64())));
+            load.window = load.window.max(Duration::from_secs_f64(
+                (wall / 1e3).min(self.gap.as_secs_f64()),
+            ));
         }
         load
-    }
-}
-
-/// Differences the processor time of one worker.
-#[derive(Debug, Default)]
-pub(crate) struct CpuMeter {
-    last: Option<(Moment, f64)>,
-    share: Option<Share>,
-    news: Duration,
-}
-
-impl CpuMeter {
-    /// How long a time the share is an average over, if the last look has brought it; else zero.
-    pub(crate) fn news(&self) -> Duration {
-        self.news
-    }
-
-    /// Takes in the processor time `nanos` of a worker that may use `cores` processors, and gives the
-    /// share of them that it used; `None` as long as that cannot be told.
-    pub(crate) fn read(&mut self, nanos: f64, cores: u32, now: Moment) -> Option<Share> {
-        self.news = Duration::ZERO;
-        let Some((at, old)) = self.last else {
-            self.last = Some((now, nanos));
-            return None;
-        };
-        let wall = now.since(at);
-        if nanos < old || wall > GAP {
-            *self = Self {
-                last: Some((now, nanos)),
-                ..Self::default()
-            };
-            return None;
-        }
-        // The end of the window is when a new value is first seen, as its start was.
-        if nanos > old && wall >= CPU_WINDOW {
-            let share = (nanos - old) / 1e9 / wall.as_secs_f64() / f64::from(cores.max(1));
-            *self = Self {
-                last: Some((now, nanos)),
-                share: Some(Share::new(share)),
-                news: wall,
-            };
-        }
-        self.share
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const GAP: Duration = Duration::from_secs(5);
 
     fn at(ms: u64) -> Moment {
         Moment::at(Duration::from_millis(ms))
@@ -156,7 +115,7 @@ mod tests {
 
     #[test]
     fn shares_are_of_the_time_that_the_counters_themselves_say_has_passed() {
-        let mut meter = TaskMeter::default();
+        let mut meter = TaskMeter::new(GAP);
         assert_eq!(meter.read(&counters(0, ["1000", "500", "0"]), at(0)), None);
         // 400 ms of the task's time, although the looks are 200 ms apart.
         let load = meter
@@ -171,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_look_that_brings_the_same_values_is_no_look() {
-        let mut meter = TaskMeter::default();
+        let mut meter = TaskMeter::new(GAP);
         meter.read(&counters(0, ["1000", "500", "0"]), at(0));
         assert_eq!(
             meter.read(&counters(0, ["1000", "500", "0"]), at(200)),
@@ -188,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_new_attempt_starts_from_its_own_counters() {
-        let mut meter = TaskMeter::default();
+        let mut meter = TaskMeter::new(GAP);
         meter.read(&counters(0, ["100000", "500", "0"]), at(0));
         assert_eq!(meter.read(&counters(0, ["50", "50", "0"]), at(200)), None);
         assert_eq!(
@@ -202,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_missing_or_unknown_counter_is_not_zero() {
-        let mut meter = TaskMeter::default();
+        let mut meter = TaskMeter::new(GAP);
         meter.read(&counters(0, ["1000", "500", "0"]), at(0));
         assert_eq!(meter.read(&counters(0, ["NaN", "600", "0"]), at(200)), None);
         assert_eq!(meter.read(&[], at(400)), None);
@@ -210,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_busiest_subtask_counts() {
-        let mut meter = TaskMeter::default();
+        let mut meter = TaskMeter::new(GAP);
         let look = |busy: [&str; 2], idle: [&str; 2]| {
             let mut metrics = counters(0, [busy[0], idle[0], "0"]);
             metrics.extend(counters(1, [busy[1], idle[1], "0"]));
@@ -221,19 +180,5 @@ mod tests {
             .read(&look(["20", "180"], ["180", "20"]), at(200))
             .unwrap();
         assert_eq!(load.busy, Share::new(0.9));
-    }
-
-    #[test]
-    fn processor_time_is_shared_out_over_the_processors_that_the_worker_may_use() {
-        let mut meter = CpuMeter::default();
-        assert_eq!(meter.read(0.0, 2, at(0)), None);
-        assert_eq!(meter.read(0.5e9, 2, at(500)), None);
-        assert_eq!(meter.read(1.0e9, 2, at(1_000)), Some(Share::new(0.5)));
-        assert_eq!(meter.news(), Duration::from_secs(1));
-        // Between windows the last one counts.
-        assert_eq!(meter.read(1.3e9, 2, at(1_200)), Some(Share::new(0.5)));
-        assert_eq!(meter.news(), Duration::ZERO);
-        // A new process.
-        assert_eq!(meter.read(0.1e9, 2, at(1_400)), None);
     }
 }

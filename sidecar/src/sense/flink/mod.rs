@@ -2,18 +2,22 @@
 //!
 //! The `JobManager` fetches metrics lazily: a poll returns what an earlier poll caused to be fetched. So
 //! the sensor polls steadily, throws the first answer away, and compares counters. At most
-//! [`MAX_REQUESTS`] requests are made in one look, whatever the parallelism: finding out about the job is
-//! spread over several looks.
+//! [`MAX_REQUESTS`] requests are made in one look, whatever the size of job and cluster: one *errand* (find
+//! the job, look at its graph, list the workers, ask for the lag), one for each of at most five vertices,
+//! and two for the workers.
 
 mod client;
 mod discover;
+mod lag;
 mod meter;
 mod model;
+mod sums;
+mod watch;
+mod workers;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -21,31 +25,34 @@ use spillway_core::ids::ValveName;
 
 use super::{JobSeen, Sensor, Sighting};
 use crate::config::Flink;
-use crate::decide::{LaneLoad, Moment, Share};
+use crate::decide::{LaneLoad, Moment};
 use client::{Rest, RestError};
-use discover::Topology;
-use meter::{CPU_LOAD, CPU_TIME, CpuMeter, TASK_COUNTERS, TaskLoad, TaskMeter};
-use model::{Job, JobLine, Metric, Overview, Setting, TaskManager, TaskManagers};
+use discover::{Chosen, Topology, choose, is_alive};
+use lag::Lag;
+use model::{Job, JobLine, Overview, Setting, Vertex};
+use watch::{Answer, MAX_VERTICES, Question, Watch};
+use workers::{MAX_WORKERS, Workers};
 
 /// The most requests in one look.
-pub const MAX_REQUESTS: usize = 8;
-/// So many vertices downstream of the valve are watched, the nearest first.
-const MAX_DOWNSTREAM: usize = 4;
-/// With more workers than this, one aggregated request is made instead of one for each.
-const MAX_WORKERS: usize = 2;
+pub const MAX_REQUESTS: usize = 1 + MAX_VERTICES + MAX_WORKERS;
+const _: () = assert!(MAX_REQUESTS <= 8, "what the sensor may cost the JobManager");
 /// How often the job's state and graph, and the list of workers, are looked at again. Flink itself
 /// answers from a cache for 3 s.
 const REFRESH: Duration = Duration::from_secs(3);
-/// A request line beyond 4096 bytes is refused by Flink's server; subtasks that do not fit into one are
-/// not watched.
-const MAX_QUERY: usize = 3600;
+/// How often it is looked whether a newer job has the name.
+const RECHOOSE: Duration = Duration::from_secs(10);
 /// Metrics that the `JobManager` fetches less often than this make the sensor's eyes dim.
 const SLOW_FETCH: Duration = Duration::from_secs(1);
+/// Counters further apart than this may belong to different attempts: start anew.
+const GAP: Duration = Duration::from_secs(5);
+/// A job that has run for so long without a single counter has none.
+const NO_METRICS: Duration = Duration::from_secs(15);
 
 /// The sensor for one job.
 pub struct FlinkSensor {
     rest: Rest,
     job: String,
+    gap: Duration,
     found: Option<Found>,
     /// Has the `JobManager`'s configuration been looked at?
     configuration_checked: bool,
@@ -59,12 +66,32 @@ struct Found {
     /// Which valve name the topology was made for.
     made_for: Option<ValveName>,
     refreshed_at: Moment,
-    workers: Vec<TaskManager>,
-    workers_at: Option<Moment>,
-    meters: BTreeMap<String, TaskMeter>,
-    cpus: BTreeMap<String, CpuMeter>,
+    chosen_at: Moment,
+    watch: Watch,
+    workers: Workers,
+    lag: Lag,
+    /// When a vertex has last shown something new; at first, when the job was found running.
+    news_at: Moment,
     /// The first answer is whatever an earlier poll, perhaps long ago, caused to be fetched.
     first_answer_thrown_away: bool,
+}
+
+/// What a look does besides measuring: at most one thing, and one request.
+enum Errand {
+    /// Look whether the job is there.
+    Find,
+    /// Look at its state and its graph.
+    Job,
+    /// Look whether metrics are fetched often enough.
+    Configuration,
+    /// Look who the workers are.
+    Workers,
+    /// Look whether a newer job has the name.
+    Rechoose,
+    /// Ask a source how much waits there.
+    Lag(Vertex),
+    /// None.
+    Nothing,
 }
 
 impl FlinkSensor {
@@ -73,18 +100,10 @@ impl FlinkSensor {
         Ok(Self {
             rest: Rest::new(&settings.rest_url)?,
             job: settings.job.clone(),
+            gap: GAP.max(settings.poll_interval * 3),
             found: None,
             configuration_checked: false,
         })
-    }
-
-    /// Asks whether the `JobManager` answers at all.
-    pub async fn check(&self) -> Result<(), String> {
-        self.rest
-            .get::<Overview>("/jobs/overview")
-            .await
-            .map(drop)
-            .map_err(|error| error.to_string())
     }
 
     async fn try_look(
@@ -93,22 +112,32 @@ impl FlinkSensor {
         valve: Option<&ValveName>,
     ) -> Result<Sighting, RestError> {
         let mut sighting = Sighting::default();
-        let due = |found: &Found| now.since(found.refreshed_at) >= REFRESH;
-        if self.found.is_none() {
-            self.find(now).await?;
-        } else if self.found.as_ref().is_some_and(due) {
-            self.refresh(now).await?;
-        } else if !self.configuration_checked {
-            sighting.warnings.extend(self.check_configuration().await?);
-        } else if let Some(found) = &mut self.found
-            && found.workers_at.is_none_or(|at| now.since(at) >= REFRESH)
-        {
-            found.workers = self
-                .rest
-                .get::<TaskManagers>("/taskmanagers")
-                .await?
-                .taskmanagers;
-            found.workers_at = Some(now);
+        match self.errand(now, valve) {
+            Errand::Find => {
+                sighting.warnings.extend(self.choose(now).await?);
+                // Of a job that was just found no workers are known yet, so a request is left for this.
+                self.refresh(now, valve, &mut sighting).await?;
+            }
+            Errand::Job => self.refresh(now, valve, &mut sighting).await?,
+            Errand::Configuration => sighting.warnings.extend(self.check_configuration().await?),
+            Errand::Rechoose => sighting.warnings.extend(self.choose(now).await?),
+            Errand::Workers => {
+                if let Some(found) = &mut self.found {
+                    found.workers.list(&self.rest, now).await?;
+                }
+            }
+            Errand::Lag(source) => {
+                if let Some(found) = &mut self.found {
+                    let asked = found.lag.ask(&self.rest, &found.id, &source, now).await;
+                    match asked {
+                        Err(error @ RestError::Unreachable { .. }) => return Err(error),
+                        // A job can be steered without it.
+                        Err(error) => tracing::debug!("no lag: {error}"),
+                        Ok(()) => {}
+                    }
+                }
+            }
+            Errand::Nothing => {}
         }
         let Some(found) = &mut self.found else {
             sighting
@@ -117,58 +146,84 @@ impl FlinkSensor {
             return Ok(sighting);
         };
         sighting.job = found.seen.clone();
-        if found.topology.is_none() || found.made_for.as_ref() != valve {
-            let job: Job = self.rest.get(&format!("/jobs/{}", found.id)).await?;
-            found.take(&job, valve, now);
-            if found
-                .topology
-                .as_ref()
-                .is_some_and(|topology| topology.valve.is_none())
-            {
-                sighting.warnings.push(format!(
-                    "no vertex of job {:?} has a valve in its name; only its workers are watched",
-                    job.name
-                ));
-            }
-        }
         sighting.lane = found.measure(&self.rest, now).await?;
+        sighting.warnings.extend(found.lacks_metrics(now, self.gap));
         Ok(sighting)
     }
 
-    /// Looks for the job by id or name: the running one, else the one started last.
-    async fn find(&mut self, now: Moment) -> Result<(), RestError> {
-        let overview: Overview = self.rest.get("/jobs/overview").await?;
-        let best = overview
-            .jobs
-            .into_iter()
-            .filter(|job| job.jid == self.job || job.name == self.job)
-            .max_by_key(|job| (is_alive(&job.state), job.start_time));
-        self.found = best
-            .filter(|job| is_alive(&job.state))
-            .map(|job| Found::new(job, now));
-        Ok(())
+    fn errand(&self, now: Moment, valve: Option<&ValveName>) -> Errand {
+        let Some(found) = &self.found else {
+            return Errand::Find;
+        };
+        let old = |at: Moment, age: Duration| now.since(at) >= age;
+        if found.topology.is_none()
+            || found.made_for.as_ref() != valve
+            || old(found.refreshed_at, REFRESH)
+        {
+            Errand::Job
+        } else if !self.configuration_checked {
+            Errand::Configuration
+        } else if found.workers.listed_at().is_none_or(|at| old(at, REFRESH)) {
+            Errand::Workers
+        } else if old(found.chosen_at, RECHOOSE) {
+            Errand::Rechoose
+        } else {
+            let sources = found.topology.as_ref().map(|topology| &topology.sources);
+            sources
+                .and_then(|sources| found.lag.due(sources, now))
+                .map_or(Errand::Nothing, |source| Errand::Lag(source.clone()))
+        }
     }
 
-    /// Looks at the job's state and graph again.
-    async fn refresh(&mut self, now: Moment) -> Result<(), RestError> {
+    /// Looks for the job by id or name. Gives what an operator should know of the choice.
+    async fn choose(&mut self, now: Moment) -> Result<Option<String>, RestError> {
+        let overview: Overview = self.rest.get("/jobs/overview").await?;
+        let Chosen { job, warning } = choose(overview.jobs, &self.job);
+        match (&mut self.found, job) {
+            (Some(found), Some(job)) if found.id == job.jid => found.chosen_at = now,
+            (_, job) => self.found = job.map(|job| Found::new(job, now, self.gap)),
+        }
+        Ok(warning)
+    }
+
+    /// Looks at the job's state and graph.
+    async fn refresh(
+        &mut self,
+        now: Moment,
+        valve: Option<&ValveName>,
+        sighting: &mut Sighting,
+    ) -> Result<(), RestError> {
         let Some(found) = &mut self.found else {
             return Ok(());
         };
+        let anew = found.topology.is_none() || found.made_for.as_ref() != valve;
         let job: Result<Job, _> = self.rest.get(&format!("/jobs/{}", found.id)).await;
         match job {
-            Ok(job) if is_alive(&job.state) => {
-                let valve = found.made_for.clone();
-                found.take(&job, valve.as_ref(), now);
-            }
+            Ok(job) if is_alive(&job.state) => found.take(&job, valve, now),
             // It has ended, or another `JobManager` does not know it: look for it by name again.
-            Ok(_) | Err(RestError::NotFound { .. }) => self.found = None,
+            Ok(_) | Err(RestError::NotFound { .. }) => {
+                self.found = None;
+                return Ok(());
+            }
             Err(error) => return Err(error),
+        }
+        let without = |topology: &Topology| topology.valve.is_none();
+        if anew && found.topology.as_ref().is_some_and(without) {
+            sighting.warnings.push(format!(
+                "no vertex of job {:?} has a valve in its name; only its workers are watched",
+                found.seen.name.as_deref().unwrap_or(&found.id)
+            ));
         }
         Ok(())
     }
 
     async fn check_configuration(&mut self) -> Result<Option<String>, RestError> {
-        let settings: Vec<Setting> = self.rest.get("/jobmanager/config").await?;
+        let settings: Vec<Setting> = match self.rest.get("/jobmanager/config").await {
+            Ok(settings) => settings,
+            Err(error @ RestError::Unreachable { .. }) => return Err(error),
+            // Somebody keeps it from us; that is no reason not to look at the job.
+            Err(_) => Vec::new(),
+        };
         self.configuration_checked = true;
         let key = "metrics.fetcher.update-interval";
         let interval = settings
@@ -217,34 +272,41 @@ impl Sensor for FlinkSensor {
             }
         })
     }
-}
 
-/// Whether a job in this state has, or will have, tasks.
-fn is_alive(state: &str) -> bool {
-    !matches!(state, "FINISHED" | "CANCELED" | "FAILED" | "SUSPENDED")
+    fn check(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(async {
+            let answer = self.rest.get::<Overview>("/jobs/overview").await;
+            answer.map(drop).map_err(|error| error.to_string())
+        })
+    }
 }
 
 impl Found {
-    fn new(job: JobLine, now: Moment) -> Self {
+    fn new(job: JobLine, now: Moment, gap: Duration) -> Self {
         Self {
             seen: JobSeen {
                 name: Some(job.name),
                 id: Some(job.jid.clone()),
                 state: Some(job.state),
+                lane: None,
             },
             id: job.jid,
             topology: None,
             made_for: None,
             refreshed_at: now,
-            workers: Vec::new(),
-            workers_at: None,
-            meters: BTreeMap::new(),
-            cpus: BTreeMap::new(),
+            chosen_at: now,
+            watch: Watch::new(gap),
+            workers: Workers::new(gap),
+            lag: Lag::new(gap),
+            news_at: now,
             first_answer_thrown_away: false,
         }
     }
 
     fn take(&mut self, job: &Job, valve: Option<&ValveName>, now: Moment) {
+        if self.seen.state.as_ref() != Some(&job.state) {
+            self.news_at = now;
+        }
         self.seen.state = Some(job.state.clone());
         self.seen.name = Some(job.name.clone());
         // A job that is being initialised has no vertices yet.
@@ -253,120 +315,65 @@ impl Found {
         self.refreshed_at = now;
     }
 
-    /// Reads the lane's metrics: one request for each vertex, and for each worker.
+    /// Reads the lane's metrics.
     async fn measure(&mut self, rest: &Rest, now: Moment) -> Result<Option<LaneLoad>, RestError> {
         let Some(topology) = self.topology.clone() else {
             return Ok(None);
         };
-        let mut valve = None;
-        if let Some(vertex) = &topology.valve {
-            valve = self
-                .vertex(rest, &vertex.id, vertex.parallelism, now)
-                .await?;
-        }
-        let mut downstream: Option<TaskLoad> = None;
-        for vertex in topology.downstream.iter().take(MAX_DOWNSTREAM) {
-            if let Some(load) = self
-                .vertex(rest, &vertex.id, vertex.parallelism, now)
-                .await?
-            {
-                let most = downstream.get_or_insert(load);
-                most.busy = most.busy.max(load.busy);
-                most.window = most.window.max(load.window);
+        let mut news = Vec::new();
+        for vertex in self.watch.due(&topology) {
+            let answer = self.ask(rest, &vertex).await?;
+            if self.watch.take(&vertex, &answer, now) {
+                news.push(vertex.id);
             }
         }
-        let (worker_cpu, worker_cpu_window) = self.workers(rest, now).await?;
+        let (worker_cpu, worker_cpu_window) = self.workers.load(rest, now).await?;
         if !std::mem::replace(&mut self.first_answer_thrown_away, true) {
-            self.meters.clear();
-            self.cpus.clear();
+            self.watch.forget();
+            self.workers.forget();
             return Ok(None);
         }
-        let window = valve.map_or(Duration::ZERO, |load| load.window);
+        let lane = self.watch.lane(&topology, &news, now);
+        if !news.is_empty() {
+            self.news_at = now;
+        }
+        let window =
+            |load: Option<meter::TaskLoad>| load.map_or(Duration::ZERO, |load| load.window);
         let load = LaneLoad {
-            valve_back_pressured: valve.map(|load| load.back_pressured),
-            downstream_busy: downstream.map(|load| load.busy),
+            valve_back_pressured: lane.valve.map(|load| load.back_pressured),
+            downstream_busy: lane.downstream.map(|load| load.busy),
+            window: window(lane.valve).max(window(lane.downstream)),
             worker_cpu,
             worker_cpu_window,
-            worker_cores: self
-                .workers
-                .iter()
-                .map(|worker| worker.hardware.cpu_cores)
-                .max(),
-            window: downstream.map_or(window, |load| window.max(load.window)),
-            ..LaneLoad::default()
+            worker_cores: self.workers.cores(),
+            pending_records: self.lag.pending(now),
+            bottleneck: self.watch.bottleneck(&topology, worker_cpu, now),
+            age: Duration::ZERO,
         };
         // Without news about a task there is no news: a worker's share is an average that lasts.
-        Ok((valve.is_some() || downstream.is_some() || topology.valve.is_none()).then_some(load))
+        let is_news = lane.valve.is_some() || lane.downstream.is_some() || topology.valve.is_none();
+        Ok(is_news.then_some(load))
     }
 
-    async fn vertex(
-        &mut self,
-        rest: &Rest,
-        vertex: &str,
-        parallelism: u32,
-        now: Moment,
-    ) -> Result<Option<TaskLoad>, RestError> {
-        let (mut names, mut length) = (Vec::new(), 0);
-        for subtask in 0..parallelism {
-            for counter in TASK_COUNTERS {
-                names.push(format!("{subtask}.{counter}"));
-            }
-            // Numbers of subtasks have up to five digits; each name is followed by a comma.
-            length += TASK_COUNTERS
-                .iter()
-                .map(|counter| counter.len() + 7)
-                .sum::<usize>();
-            if length > MAX_QUERY {
-                break;
-            }
+    async fn ask(&self, rest: &Rest, vertex: &Vertex) -> Result<Answer, RestError> {
+        let path = format!("/jobs/{}/vertices/{}", self.id, vertex.id);
+        match Question::of(vertex.parallelism) {
+            Question::Each(query) => Ok(Answer::Each(rest.get(&format!("{path}{query}")).await?)),
+            Question::Sum(query) => Ok(Answer::Sum(rest.get(&format!("{path}{query}")).await?)),
         }
-        let path = format!(
-            "/jobs/{}/vertices/{vertex}/metrics?get={}",
-            self.id,
-            names.join(",")
-        );
-        let metrics: Vec<Metric> = rest.get(&path).await?;
-        Ok(self
-            .meters
-            .entry(vertex.to_owned())
-            .or_default()
-            .read(&metrics, now))
     }
 
-    /// The processor share of the busiest worker, and how long a time it is an average over if it is news.
-    async fn workers(
-        &mut self,
-        rest: &Rest,
-        now: Moment,
-    ) -> Result<(Option<Share>, Duration), RestError> {
-        if self.workers.len() > MAX_WORKERS {
-            let path = format!("/taskmanagers/metrics?get={CPU_LOAD}&agg=max");
-            let loads: Vec<discover::Aggregate> = rest.get(&path).await?;
-            let most = loads.first().and_then(|load| load.max).map(Share::new);
-            return Ok((most, Duration::ZERO));
-        }
-        let mut most: Option<(Share, Duration)> = None;
-        for worker in self.workers.clone() {
-            let path = format!("/taskmanagers/{}/metrics?get={CPU_TIME}", worker.id);
-            let metrics: Vec<Metric> = match rest.get(&path).await {
-                Ok(metrics) => metrics,
-                // It is gone; the list of workers will tell soon.
-                Err(RestError::NotFound { .. }) => continue,
-                Err(error) => return Err(error),
-            };
-            let Some(nanos) = metrics.first().and_then(Metric::number) else {
-                continue;
-            };
-            let meter = self.cpus.entry(worker.id).or_default();
-            if let Some(share) = meter.read(nanos, worker.hardware.cpu_cores, now)
-                && most.is_none_or(|(most, _)| share > most)
-            {
-                most = Some((share, meter.news()));
-            }
-        }
-        Ok((
-            most.map(|(share, _)| share),
-            most.map_or(Duration::ZERO, |(_, window)| window),
-        ))
+    /// Says so if a running job with a valve shows no counters.
+    fn lacks_metrics(&self, now: Moment, gap: Duration) -> Option<String> {
+        let valve = self.topology.as_ref()?.valve.as_ref()?;
+        let running = self.seen.state.as_deref() == Some("RUNNING");
+        let lacks = running && now.since(self.news_at) > NO_METRICS.max(gap * 2);
+        lacks.then(|| {
+            format!(
+                "the cluster shows no counters of {:?} and what follows it: decisions rest on the valve's \
+                 reports alone",
+                valve.name
+            )
+        })
     }
 }

@@ -76,6 +76,27 @@ impl Metric {
     }
 }
 
+/// `GET …/subtasks/metrics?get=…&agg=…`, `GET /taskmanagers/metrics?get=…&agg=…`: one metric over all
+/// subtasks or workers that have it.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Aggregate {
+    pub(crate) id: String,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) min: Option<f64>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) max: Option<f64>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) avg: Option<f64>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) sum: Option<f64>,
+}
+
+/// A number; one NaN among the subtasks makes the aggregate `"NaN"`, a string, which is none.
+fn lenient<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    let value = serde_json::Value::deserialize(from)?;
+    Ok(value.as_f64().filter(|number| number.is_finite()))
+}
+
 /// `GET /taskmanagers`
 #[derive(Debug, Deserialize)]
 pub(crate) struct TaskManagers {

@@ -316,6 +316,10 @@ impl Sensor for Fixed {
         let sighting = self.0.clone();
         Box::pin(async move { sighting })
     }
+
+    fn check(&self) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 fn watching() -> Config {
@@ -365,6 +369,7 @@ async fn what_the_sensor_sees_reaches_the_controller_and_the_status() {
             name: Some("wordcount".into()),
             id: Some("00ff".into()),
             state: Some("RUNNING".into()),
+            lane: None,
         },
         lane: Some(LaneLoad {
             worker_cpu: Some(crate::decide::Share::new(0.5)),
@@ -389,6 +394,7 @@ async fn what_the_sensor_sees_reaches_the_controller_and_the_status() {
     })
     .await;
     assert_eq!(status["job"]["id"], "00ff");
+    assert_eq!(status["job"]["lane"]["worker_cpu"], 0.5);
     assert!((status["capacity_per_s"].as_f64().unwrap() - 35_000.0).abs() < 1.0);
     assert_eq!(server.report(&report(5)).await.json()["mode"], "armed");
 }

@@ -1,5 +1,7 @@
 //! The sensor against a `JobManager` that answers as it is told, over a real socket.
 
+mod large;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -11,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::decide::Share;
 
 /// Path (without query) → answer; and the requests that came.
 #[derive(Default)]
@@ -60,7 +63,9 @@ async fn answer(State(manager): State<Arc<JobManager>>, request: Request) -> Res
         .lock()
         .unwrap()
         .push(request.uri().to_string());
-    match manager.answers.lock().unwrap().get(request.uri().path()) {
+    let answers = manager.answers.lock().unwrap();
+    match answers.get(request.uri().path()) {
+        _ if answers.contains_key("leaderless") => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Some(text) => text.clone().into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
@@ -82,6 +87,23 @@ struct Scene {
     _server: oneshot::Sender<()>,
 }
 
+/// A server for `manager`, until the sender is dropped.
+async fn serve(manager: &Arc<JobManager>) -> (String, oneshot::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let router = Router::new()
+        .fallback(answer)
+        .with_state(Arc::clone(manager));
+    tokio::spawn(async move {
+        axum::serve(listener, router)
+            .with_graceful_shutdown(async { drop(stopped.await) })
+            .await
+            .unwrap();
+    });
+    (url, stop)
+}
+
 async fn scene() -> Scene {
     let manager = Arc::new(JobManager::default());
     manager.set("/jobs/overview", OVERVIEW);
@@ -95,18 +117,7 @@ async fn scene() -> Scene {
         r#"{"taskmanagers": [{"id": "tm1", "hardware": {"cpuCores": 1}}]}"#,
     );
     manager.counters([0, 0, 0], [0, 0, 0], 0);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let rest_url = format!("http://{}", listener.local_addr().unwrap());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let router = Router::new()
-        .fallback(answer)
-        .with_state(Arc::clone(&manager));
-    tokio::spawn(async move {
-        axum::serve(listener, router)
-            .with_graceful_shutdown(async { drop(stopped.await) })
-            .await
-            .unwrap();
-    });
+    let (rest_url, stop) = serve(&manager).await;
     let settings = Flink {
         rest_url,
         job: "wordcount".into(),
@@ -292,5 +303,76 @@ async fn a_refused_connection_says_where() {
     assert!(
         blind.contains("http://127.0.0.1:1") && blind.contains("not reachable"),
         "{blind}"
+    );
+}
+
+#[tokio::test]
+async fn when_a_job_manager_is_gone_or_not_the_leader_the_next_is_asked() {
+    let mut scene = scene().await;
+    let standby = Arc::new(JobManager::default());
+    standby
+        .answers
+        .lock()
+        .unwrap()
+        .insert("leaderless".into(), String::new());
+    let (standby_url, _standby) = serve(&standby).await;
+    let (leader_url, _leader) = serve(&scene.manager).await;
+    let settings = Flink {
+        rest_url: format!("http://127.0.0.1:1, {standby_url},{leader_url}/"),
+        job: "wordcount".into(),
+        poll_interval: Duration::from_millis(200),
+    };
+    scene.sensor = FlinkSensor::new(&settings).unwrap();
+    let gone = scene.look().await.blind.unwrap();
+    assert!(
+        gone.contains("http://127.0.0.1:1 is not reachable"),
+        "{gone}"
+    );
+    let leaderless = scene.look().await.blind.unwrap();
+    assert!(
+        leaderless.contains(&standby_url) && leaderless.contains("leader"),
+        "{leaderless}"
+    );
+    assert!(scene.run(5, 10, 50).await.lane.is_some());
+}
+
+#[tokio::test]
+async fn a_newer_job_of_the_name_is_found_while_the_old_one_runs_and_that_is_said() {
+    let mut scene = scene().await;
+    scene.run(5, 10, 50).await;
+    let newer =
+        r#"{"jid": "j9", "name": "wordcount", "state": "RUNNING", "start-time": 90}, {"jid": "j2""#;
+    let overview = OVERVIEW.replace(r#"{"jid": "j2""#, newer);
+    scene.manager.set("/jobs/overview", &overview);
+    scene
+        .manager
+        .set("/jobs/j9", &JOB.replace("\"j1\"", "\"j9\""));
+    let mut warnings = Vec::new();
+    for _ in 0..60 {
+        warnings.extend(scene.look().await.warnings);
+    }
+    assert_eq!(scene.look().await.job.id.as_deref(), Some("j9"));
+    assert!(
+        warnings[0].contains("there are 2 jobs named \"wordcount\": watching j9"),
+        "{warnings:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_running_job_without_counters_is_warned_of() {
+    let mut scene = scene().await;
+    scene.manager.set("/jobs/j1/vertices/a/metrics", "[]");
+    scene.manager.set("/jobs/j1/vertices/b/metrics", "[]");
+    let mut warnings = Vec::new();
+    for _ in 0..70 {
+        warnings.extend(scene.look().await.warnings);
+    }
+    assert_eq!(warnings, [""; 0]);
+    for _ in 0..10 {
+        warnings.extend(scene.look().await.warnings);
+    }
+    assert!(
+        warnings[0].contains("no counters of \"Source: replay -> valve\""),
+        "{warnings:?}"
     );
 }

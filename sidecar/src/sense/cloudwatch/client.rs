@@ -1,0 +1,183 @@
+//! `CloudWatch` by its SDK.
+
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudwatch::primitives::DateTime;
+use aws_sdk_cloudwatch::types::{
+    Dimension, DimensionFilter, Metric, MetricDataQuery, MetricStat, ScanBy,
+};
+
+use super::{Metrics, PERIOD, Point, Series};
+use crate::config::CloudWatch;
+use crate::divert::BoxFuture;
+
+/// Where Amazon Managed Service for Apache Flink publishes.
+const NAMESPACE: &str = "AWS/KinesisAnalytics";
+/// A request, retries included, that has not been answered by then is given up until the next look.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// 500 metrics a page; an application with more pages publishes each subtask, and the coarse ones suffice.
+const MAX_PAGES: usize = 20;
+
+/// Reads metrics with `ListMetrics` and `GetMetricData`.
+pub(crate) struct AwsMetrics {
+    client: Client,
+}
+
+impl AwsMetrics {
+    /// A client with the credentials of the AWS environment.
+    pub(crate) async fn new(settings: &CloudWatch) -> Self {
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
+                aws_smithy_http_client::tls::rustls_provider::CryptoMode::Ring,
+            ))
+            .build_https();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            .timeout_config(TimeoutConfig::builder().operation_timeout(TIMEOUT).build());
+        if let Some(region) = &settings.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(url) = &settings.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        Self {
+            client: Client::new(&loader.load().await),
+        }
+    }
+
+    async fn list_all(&self, application: &str) -> Result<Vec<Series>, String> {
+        let filter = DimensionFilter::builder()
+            .name("Application")
+            .value(application)
+            .build();
+        let mut pages = self
+            .client
+            .list_metrics()
+            .namespace(NAMESPACE)
+            .dimensions(filter)
+            .into_paginator()
+            .send();
+        let mut all = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let Some(page) = pages.next().await else {
+                break;
+            };
+            let page = page.map_err(|error| explain(&error, "ListMetrics"))?;
+            all.extend(
+                page.metrics
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(series),
+            );
+        }
+        Ok(all)
+    }
+
+    async fn get_all(
+        &self,
+        series: &[Series],
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<Point>, String> {
+        let queries = series
+            .iter()
+            .enumerate()
+            .map(|(n, series)| query(n, series));
+        let mut pages = self
+            .client
+            .get_metric_data()
+            .start_time(DateTime::from_millis(from_ms))
+            .end_time(DateTime::from_millis(to_ms))
+            .scan_by(ScanBy::TimestampDescending)
+            .set_metric_data_queries(Some(queries.collect()))
+            .into_paginator()
+            .send();
+        let mut points = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(&error, "GetMetricData"))?;
+            for result in page.metric_data_results.unwrap_or_default() {
+                let id = result.id.as_deref().and_then(|id| id.strip_prefix('m'));
+                let Some(series) = id.and_then(|id| id.parse().ok()) else {
+                    continue;
+                };
+                let times = result.timestamps.unwrap_or_default();
+                let values = result.values.unwrap_or_default();
+                points.extend(times.iter().zip(values).filter_map(|(time, maximum)| {
+                    Some(Point {
+                        series,
+                        start_ms: time.to_millis().ok()?,
+                        maximum,
+                    })
+                }));
+            }
+        }
+        Ok(points)
+    }
+}
+
+impl Metrics for AwsMetrics {
+    fn list<'a>(&'a self, application: &'a str) -> BoxFuture<'a, Result<Vec<Series>, String>> {
+        Box::pin(self.list_all(application))
+    }
+
+    fn get<'a>(
+        &'a self,
+        series: &'a [Series],
+        from_ms: i64,
+        to_ms: i64,
+    ) -> BoxFuture<'a, Result<Vec<Point>, String>> {
+        Box::pin(self.get_all(series, from_ms, to_ms))
+    }
+}
+
+fn series(metric: Metric) -> Option<Series> {
+    let dimensions = metric.dimensions.unwrap_or_default();
+    Some(Series {
+        metric: metric.metric_name?,
+        dimensions: dimensions
+            .into_iter()
+            .filter_map(|dimension| Some((dimension.name?, dimension.value?)))
+            .collect(),
+    })
+}
+
+fn query(n: usize, series: &Series) -> MetricDataQuery {
+    let dimensions = series
+        .dimensions
+        .iter()
+        .map(|(name, value)| Dimension::builder().name(name).value(value).build());
+    let metric = Metric::builder()
+        .namespace(NAMESPACE)
+        .metric_name(&series.metric)
+        .set_dimensions(Some(dimensions.collect()));
+    let stat = MetricStat::builder()
+        .metric(metric.build())
+        .period(i32::try_from(PERIOD.as_secs()).unwrap_or(60))
+        .stat("Maximum");
+    MetricDataQuery::builder()
+        .id(format!("m{n}"))
+        .metric_stat(stat.build())
+        .return_data(true)
+        .build()
+}
+
+/// What is wrong and what to do about it.
+fn explain<E>(error: &SdkError<E>, action: &str) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let advice = match error.code() {
+        Some("AccessDenied" | "AccessDeniedException") => {
+            format!("; the credentials need cloudwatch:{action}")
+        }
+        _ => String::new(),
+    };
+    format!(
+        "CloudWatch {action} failed: {}{advice}",
+        DisplayErrorContext(error)
+    )
+}
