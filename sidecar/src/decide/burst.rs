@@ -14,6 +14,9 @@ use super::units::RecordsPerSecond;
 /// A share diverted up to this, over a second, does not keep a spike open. When a window fires, the lane
 /// pauses for some ten milliseconds; what finds no room meanwhile is diverted at any ordinary load.
 const TRICKLE: f64 = 0.05;
+/// An arrival that the lane takes as a whole, although it is not below release, must stay for so long until the
+/// mode says so. Diverting has ended by then anyhow; a load that swings around the threshold comes back before.
+const SETTLED: Duration = Duration::from_secs(10);
 /// After congestion the local rate is left alone for so long before it is raised. Raising it at once
 /// would congest the lane every second or so.
 const PAUSE_AFTER_CONGESTION: Duration = Duration::from_secs(5);
@@ -55,6 +58,9 @@ pub(crate) struct Burst {
     caught_up: Hold,
     /// The spike is over, but the mode must not change again so soon.
     over: bool,
+    /// It began with a lane that was warming up: such a start is no spike, and its changes of mode are not
+    /// counted.
+    cold: bool,
     pub(crate) reason: String,
 }
 
@@ -76,8 +82,14 @@ impl Burst {
             eased: Hold::default(),
             caught_up: Hold::default(),
             over: false,
+            cold: false,
             reason,
         }
+    }
+
+    /// The same with a lane that is warming up.
+    pub(crate) fn cold(self) -> Self {
+        Self { cold: true, ..self }
     }
 
     /// What stays local.
@@ -117,8 +129,10 @@ impl Burst {
         let known = capacity.rate().unwrap_or(self.beside);
         let over = self.over(policy, sight, known, now);
         self.over = over.is_some();
+        let settled = self.low.lasted(policy.release_hold, now) || self.calm.lasted(SETTLED, now);
         if let Some(reason) = over
-            && changes.release(now)
+            && settled
+            && (self.cold || changes.release(now))
         {
             return match capacity.rate() {
                 Some(_) => Phase::Armed(Armed::after(reason)),

@@ -142,10 +142,12 @@ impl Capacity {
     }
 
     /// The lane was congested at `kept` beside a diverting, and nothing else is known of it: it is no less,
-    /// and perhaps a good deal more, since the diverting costs it processor time.
+    /// nor less than what it took lately, and perhaps a good deal more, since the diverting costs it processor
+    /// time.
     pub(crate) fn first(&mut self, kept: RecordsPerSecond, now: Moment) {
+        let rate = kept.max(self.shown(now));
         self.estimate.get_or_insert(Estimate {
-            rate: kept,
+            rate,
             error: BESIDE_ERROR,
             measured: false,
             at: now,

@@ -106,10 +106,14 @@ impl Phase {
             Self::Armed(armed) => armed.next(policy, sight, capacity, now),
             Self::Burst(burst) => return burst.next(policy, sight, capacity, changes, now),
         };
-        if let Self::Burst(_) = next {
-            changes.engaged(now);
+        match next {
+            Self::Burst(burst) if sight.warming => Self::Burst(burst.cold()),
+            Self::Burst(_) => {
+                changes.engaged(now);
+                next
+            }
+            _ => next,
         }
-        next
     }
 }
 

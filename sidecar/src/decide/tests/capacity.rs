@@ -85,6 +85,16 @@ fn a_stall_does_not_pull_the_capacity_below_what_was_just_shown() {
 }
 
 #[test]
+fn a_first_guess_is_no_less_than_what_was_just_shown() {
+    let mut capacity = Capacity::default();
+    capacity.ordinary(rate(5_000.0), at(0));
+    capacity.first(rate(0.0), at(1_000));
+    let estimate = capacity.estimate(at(1_000)).unwrap();
+    assert_eq!(estimate.rate, rate(5_000.0));
+    assert!(estimate.low <= estimate.rate, "{estimate:?}");
+}
+
+#[test]
 fn what_was_shown_long_ago_does_not_hold_the_capacity_up() {
     let mut capacity = Capacity::default();
     capacity.ordinary(rate(50_000.0), at(0));

@@ -97,7 +97,7 @@ fn a_load_that_swings_around_the_engage_threshold_changes_the_mode_less_than_onc
         CAPACITY * 0.9 * (1.0 + 0.1 * phase.sin())
     };
     let seen = lane.run(180_000, swing);
-    assert!(seen.modes.len() <= 3, "{seen:?}");
+    assert!(seen.modes.len() <= 1, "{seen:?}");
 }
 
 #[test]
@@ -176,6 +176,20 @@ fn a_lane_that_warms_up_is_given_all_it_can_take() {
 }
 
 #[test]
+fn a_cold_start_uses_up_none_of_the_changes_of_mode_that_a_spike_needs() {
+    let mut lane = Lane::new(10_000.0);
+    lane.run(1_000, |_| 30_000.0);
+    assert_eq!(lane.state.mode(), Mode::Burst);
+    lane.capacity = CAPACITY;
+    lane.run(9_000, |_| 0.5 * CAPACITY);
+    assert_eq!(lane.state.mode(), Mode::Armed, "{}", lane.state.reason());
+    lane.run(10_000, |_| 800_000.0);
+    let after = lane.run(5_000, |_| 0.3 * CAPACITY);
+    assert_eq!(modes(&after), [Mode::Armed], "{after:?}");
+    assert!(after.modes[0].0 - 20_000 <= 2_000, "{after:?}");
+}
+
+#[test]
 fn a_load_between_release_and_target_after_a_spike_is_all_local_within_2_s() {
     let mut lane = armed_lane();
     lane.divert_cost = 0.15;
@@ -185,7 +199,7 @@ fn a_load_between_release_and_target_after_a_spike_is_all_local_within_2_s() {
         beside < 0.4 * CAPACITY,
         "diverting did not cost the lane anything: {beside}"
     );
-    let after = lane.run(10_000, |_| 0.62 * CAPACITY);
+    let after = lane.run(15_000, |_| 0.62 * CAPACITY);
     assert_eq!(modes(&after), [Mode::Armed]);
     assert!(
         after
@@ -205,13 +219,13 @@ fn the_trickle_that_is_diverted_when_windows_fire_does_not_keep_a_spike_open() {
         65..70 => 14.0 * 0.65 * CAPACITY,
         _ => 0.65 * CAPACITY,
     };
-    let after = lane.run(10_000, clumps);
+    let after = lane.run(20_000, clumps);
     assert!(
         after.last_diverted_ms.is_some_and(|last| last > 25_000),
         "no trickle: {after:?}"
     );
     assert_eq!(modes(&after), [Mode::Armed]);
-    assert!(after.modes[0].0 - 20_000 <= 3_000, "{after:?}");
+    assert!(after.modes[0].0 - 20_000 <= 12_000, "{after:?}");
 }
 
 #[test]
