@@ -9,6 +9,7 @@
 //!
 //! Time, sockets and the cloud come in from outside, in [`run::Parts`].
 
+mod aws;
 pub mod cli;
 pub mod clock;
 pub mod config;

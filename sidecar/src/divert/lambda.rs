@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata as _, SdkError};
 use aws_sdk_lambda::operation::invoke::{InvokeError as SdkInvokeError, InvokeOutput};
@@ -16,6 +15,7 @@ use serde::Deserialize;
 use spillway_core::envelope::FunctionErrorType;
 
 use super::invoke::{BoxFuture, InvokeError, Invoker};
+use crate::aws;
 use crate::config::Lambda;
 
 /// A connection that is not there by then will hardly be in time for a batch.
@@ -32,26 +32,11 @@ impl LambdaInvoker {
     /// A client with the credentials of the AWS environment. The SDK's own retries are off: they know
     /// neither the batch's deadline nor what an error means for it.
     pub async fn new(settings: &Lambda) -> Self {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
-                aws_smithy_http_client::tls::rustls_provider::CryptoMode::Ring,
-            ))
-            .build_https();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(CONNECT_TIMEOUT)
-                    .build(),
-            );
-        if let Some(region) = &settings.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(url) = &settings.endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
-        let config = loader.load().await;
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build();
+        let (region, url) = (settings.region.as_deref(), settings.endpoint_url.as_deref());
+        let config = aws::config(region, url, RetryConfig::disabled(), timeouts).await;
         Self {
             client: Client::new(&config),
             function: settings.function.clone(),

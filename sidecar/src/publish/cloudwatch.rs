@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::error::{DisplayErrorContext, ProvideErrorMetadata as _};
 use aws_sdk_cloudwatch::primitives::DateTime;
@@ -12,6 +11,7 @@ use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 
 use super::datum::{Datum, Unit};
 use super::{Request, Sink};
+use crate::aws;
 use crate::config::Publish;
 use crate::divert::BoxFuture;
 
@@ -32,22 +32,9 @@ pub struct CloudWatch {
 impl CloudWatch {
     /// A client with the credentials of the AWS environment, which need `cloudwatch:PutMetricData`.
     pub async fn new(settings: &Publish) -> Self {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
-                aws_smithy_http_client::tls::rustls_provider::CryptoMode::Ring,
-            ))
-            .build_https();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
-            .retry_config(RetryConfig::standard())
-            .timeout_config(TimeoutConfig::builder().operation_timeout(TIMEOUT).build());
-        if let Some(region) = &settings.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(url) = &settings.endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
-        let config = loader.load().await;
+        let timeouts = TimeoutConfig::builder().operation_timeout(TIMEOUT).build();
+        let (region, url) = (settings.region.as_deref(), settings.endpoint_url.as_deref());
+        let config = aws::config(region, url, RetryConfig::standard(), timeouts).await;
         Self {
             client: Client::new(&config),
             resolution: if settings.interval < STANDARD_RESOLUTION {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudwatch::primitives::DateTime;
@@ -12,6 +12,7 @@ use aws_sdk_cloudwatch::types::{
 };
 
 use super::{Metrics, PERIOD, Point, Series};
+use crate::aws;
 use crate::config::CloudWatch;
 use crate::divert::BoxFuture;
 
@@ -30,22 +31,11 @@ pub(crate) struct AwsMetrics {
 impl AwsMetrics {
     /// A client with the credentials of the AWS environment.
     pub(crate) async fn new(settings: &CloudWatch) -> Self {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
-                aws_smithy_http_client::tls::rustls_provider::CryptoMode::Ring,
-            ))
-            .build_https();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
-            .timeout_config(TimeoutConfig::builder().operation_timeout(TIMEOUT).build());
-        if let Some(region) = &settings.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(url) = &settings.endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
+        let timeouts = TimeoutConfig::builder().operation_timeout(TIMEOUT).build();
+        let (region, url) = (settings.region.as_deref(), settings.endpoint_url.as_deref());
+        let config = aws::config(region, url, RetryConfig::standard(), timeouts).await;
         Self {
-            client: Client::new(&loader.load().await),
+            client: Client::new(&config),
         }
     }
 
