@@ -180,6 +180,7 @@ async fn watch_job(app: Arc<App>, mut sensor: Box<dyn Sensor>, job: String, inte
         }
         let valve = app.valves.any_name();
         let sighting = sensor.look(now, valve.as_ref()).await;
+        app.looked(&sighting);
         note(&app, "flink", sighting.blind);
         for warning in sighting.warnings {
             if !warned.contains(&warning) {

@@ -40,6 +40,8 @@ pub struct Sighting {
     pub blind: Option<String>,
     /// What an operator should know: slow metrics, a job without a valve.
     pub warnings: Vec<String>,
+    /// How many requests the look took; 0 if the sensor does not count them.
+    pub requests: u64,
 }
 
 /// The watched job.

@@ -78,7 +78,7 @@ impl Sensor for RecordedSensor {
             lane,
             job: self.job.clone(),
             blind: over.then(|| "the trace has no more to show".into()),
-            warnings: Vec::new(),
+            ..Sighting::default()
         };
         Box::pin(std::future::ready(sighting))
     }

@@ -31,6 +31,9 @@ pub(crate) struct Counters {
     pub(crate) malformed_batches: Counter,
     pub(crate) unauthorized: Counter,
     pub(crate) stuck_connections: Counter,
+    pub(crate) looks: Counter,
+    pub(crate) look_requests: Counter,
+    pub(crate) blind_looks: Counter,
 }
 
 impl Counters {
@@ -55,6 +58,21 @@ impl Counters {
             "stuck_connections",
             "Connections ended because their client did not read",
             self.stuck_connections.clone(),
+        );
+        registry.register(
+            "sensor_looks",
+            "Looks at the watched job",
+            self.looks.clone(),
+        );
+        registry.register(
+            "sensor_requests",
+            "Requests to Flink's REST interface that these looks took",
+            self.look_requests.clone(),
+        );
+        registry.register(
+            "sensor_blind_looks",
+            "Looks that could not see the job, because what is looked through did not answer",
+            self.blind_looks.clone(),
         );
     }
 }

@@ -37,7 +37,7 @@ use crate::decide::{Moment, Policy};
 use crate::divert::{Divert, LaneCollector};
 use crate::events::Hub;
 use crate::publish::Published;
-use crate::sense::JobSeen;
+use crate::sense::{JobSeen, Sighting};
 use crate::trace::record::{Recording, Recordings, Refused};
 use crate::valves::{Valves, When};
 pub(crate) use connection::serve;
@@ -142,6 +142,15 @@ impl App {
 
     fn spend(&self) -> MutexGuard<'_, Spend> {
         self.spend.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a look at the job.
+    pub(crate) fn looked(&self, sighting: &Sighting) {
+        self.counters.looks.inc();
+        self.counters.look_requests.inc_by(sighting.requests);
+        if sighting.blind.is_some() {
+            self.counters.blind_looks.inc();
+        }
     }
 
     /// Counts connections that were ended because their client did not read.

@@ -1,6 +1,6 @@
 //! A small client for Flink's REST interface.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,6 +38,8 @@ pub(crate) struct Rest {
     bases: Vec<String>,
     /// Which of them is asked.
     current: AtomicUsize,
+    /// Requests made so far.
+    requests: AtomicU64,
 }
 
 impl Rest {
@@ -60,12 +62,19 @@ impl Rest {
                 .map(|url| url.trim().trim_end_matches('/').to_owned())
                 .collect(),
             current: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
         })
+    }
+
+    /// How many requests it has made.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// GETs `path` and reads the JSON of the answer. If there is none, the next `JobManager` is asked next
     /// time, so that a look makes no more requests than it would anyway.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RestError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let current = self.current.load(Ordering::Relaxed);
         let answer = self
             .ask(&self.bases[current % self.bases.len()], path)

@@ -240,6 +240,28 @@ impl FlinkSensor {
     }
 }
 
+impl FlinkSensor {
+    /// What to say of a look that failed.
+    fn saw_nothing(&mut self, error: &RestError) -> Sighting {
+        let job = self
+            .found
+            .as_ref()
+            .map(|found| found.seen.clone())
+            .unwrap_or_default();
+        let mut sighting = Sighting {
+            job,
+            ..Sighting::default()
+        };
+        if let RestError::NotFound { .. } = error {
+            // The job went away between two requests.
+            self.found = None;
+        } else {
+            sighting.blind = Some(error.to_string());
+        }
+        sighting
+    }
+}
+
 impl Sensor for FlinkSensor {
     fn look<'a>(
         &'a mut self,
@@ -247,29 +269,11 @@ impl Sensor for FlinkSensor {
         valve: Option<&'a ValveName>,
     ) -> Pin<Box<dyn Future<Output = Sighting> + Send + 'a>> {
         Box::pin(async move {
-            match self.try_look(now, valve).await {
-                Ok(sighting) => sighting,
-                Err(error) => {
-                    let job = self
-                        .found
-                        .as_ref()
-                        .map(|found| found.seen.clone())
-                        .unwrap_or_default();
-                    if let RestError::NotFound { .. } = error {
-                        // The job went away between two requests.
-                        self.found = None;
-                        return Sighting {
-                            job,
-                            ..Sighting::default()
-                        };
-                    }
-                    Sighting {
-                        job,
-                        blind: Some(error.to_string()),
-                        ..Sighting::default()
-                    }
-                }
-            }
+            let before = self.rest.requests();
+            let looked = self.try_look(now, valve).await;
+            let mut sighting = looked.unwrap_or_else(|error| self.saw_nothing(&error));
+            sighting.requests = self.rest.requests() - before;
+            sighting
         })
     }
 

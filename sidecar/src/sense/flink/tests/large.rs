@@ -73,8 +73,10 @@ async fn ten_vertices_of_a_hundred_subtasks_on_five_workers_cost_no_more_request
             };
             set_sums(&scene.manager, n, 100, ms, busy, pressed);
         }
-        last = scene.look().await.lane.or(last);
+        let sighting = scene.look().await;
+        last = sighting.lane.or(last);
         let requests = scene.manager.took();
+        assert_eq!(sighting.requests, requests.len() as u64, "{requests:?}");
         assert!(requests.len() <= MAX_REQUESTS, "{requests:?}");
         for request in requests {
             assert!(request.len() < 4096, "{request}");
