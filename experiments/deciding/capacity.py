@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
+import functools
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,11 +20,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "experiments"))
 
-from demo import build, options, rest, run, services, signals  # noqa: E402
+import rows  # noqa: E402  (and the path of what follows)
+from demo import build, options, rest, run, services  # noqa: E402
 from demo.console import Console  # noqa: E402
-from demo.errors import DemoError, Interrupted  # noqa: E402
+from demo.errors import DemoError  # noqa: E402
 from demo.machine import Placement  # noqa: E402
 from demo.processes import Processes  # noqa: E402
 
@@ -178,28 +178,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--name", default="capacity", help="of the file in results/ (default %(default)s)")
     parser.add_argument("--no-build", dest="build", action="store_false", help="take what is built as it is")
     arguments = parser.parse_args(argv)
-    os.chdir(ROOT)
-    OUT.mkdir(parents=True, exist_ok=True)
-    RESULTS.mkdir(exist_ok=True)
-    try:
-        with signals.raising():
-            console = Console()
-            commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False).stdout.strip()
-            found = {"command": " ".join(["capacity.py", *argv]), "commit": commit, "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-            found |= measure(console, arguments)
-            result = RESULTS / f"{arguments.name}.json"
-            result.write_text(json.dumps(found) + "\n", encoding="utf-8")
-            found["summary"] = judge(found["samples"], found["due_start_ms"], found["loads"], arguments.hold, arguments.flood)
-            # One sample a second is kept.
-            found["samples"] = found["samples"][::round(1 / _POLL_S)]
-            result.write_text(json.dumps(found) + "\n", encoding="utf-8")
-            console.step(json.dumps(found["summary"], indent=1))
-    except DemoError as error:
-        print(f"capacity.py: {error}", file=sys.stderr)
-        return error.code
-    except Interrupted as interrupt:
-        return interrupt.code
-    return 0
+    found = [(arguments.name, "the capacity, told and measured", functools.partial(kept, arguments=arguments))]
+    return rows.measure("capacity.py", argv, found, RESULTS, OUT)
+
+
+def kept(console: Console, arguments: argparse.Namespace) -> dict:
+    """The run with its judgement; one sample a second is kept."""
+    found = measure(console, arguments)
+    found["summary"] = judge(found["samples"], found["due_start_ms"], found["loads"], arguments.hold, arguments.flood)
+    found["samples"] = found["samples"][::round(1 / _POLL_S)]
+    return found
 
 
 if __name__ == "__main__":

@@ -6,25 +6,27 @@ from __future__ import annotations
 import argparse
 import base64
 import dataclasses
+import functools
 import json
 import os
-import platform
 import shutil
 import struct
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 import zlib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "experiments"))
 
-from demo import options, run, signals  # noqa: E402
+import rows  # noqa: E402  (and the path of what follows)
+from demo import options, run  # noqa: E402
 from demo.console import Console  # noqa: E402
-from demo.errors import DemoError, Interrupted  # noqa: E402
+from demo.errors import DemoError  # noqa: E402
 
 RESULTS = HERE / "results"
 OUT = ROOT / "target" / "experiments" / "deciding"
@@ -35,11 +37,12 @@ DAY_SPEEDUP = 1_800
 
 
 class Recorder:
-    """Records a trace of the sidecar of the run that starts next."""
+    """Records a trace of the sidecar of the run that starts next, and how it is doing, once a second."""
 
     def __init__(self, trace: Path) -> None:
         self._trace, self._process, self._over = trace, None, threading.Event()
         self._thread = threading.Thread(target=self._start)
+        self.samples: list[dict] = []
 
     def __enter__(self) -> "Recorder":
         self._trace.unlink(missing_ok=True)
@@ -52,9 +55,25 @@ class Recorder:
             for folder in set(OUT.glob("run-*")) - self._before:
                 ready = folder / "sidecar.json"
                 if ready.exists():
-                    url = json.loads(ready.read_text(encoding="utf-8"))["url"]
-                    self._process = subprocess.Popen([SPILLWAY, "record", "--url", url, "--out", str(self._trace)])
+                    sidecar = json.loads(ready.read_text(encoding="utf-8"))
+                    self._process = subprocess.Popen([SPILLWAY, "record", "--url", sidecar["url"], "--out", str(self._trace)])
+                    self._sample(sidecar["url"], Path(f"/proc/{sidecar['pid']}"))
                     return
+
+    def _sample(self, url: str, process: Path) -> None:
+        while not self._over.wait(1):
+            try:
+                with urllib.request.urlopen(f"{url}/metrics", timeout=1) as answer:
+                    metrics = dict(line.split(" ")[:2] for line in answer.read().decode().splitlines() if line.startswith("spillway_sensor_"))
+                fields = (process / "stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+                status = (process / "status").read_text(encoding="ascii").splitlines()
+            except OSError:
+                return  # It has ended.
+            self.samples.append({
+                "s": round(time.monotonic(), 2), "cpu_s": (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"),
+                "resident_kb": next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")),
+                "looks": int(metrics["spillway_sensor_looks_total"]), "requests": int(metrics["spillway_sensor_requests_total"]),
+            })
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
@@ -72,13 +91,13 @@ def demo(console: Console, name: str, *arguments: str, environment: dict[str, st
     chosen = options.parse([*arguments, "--no-build", "--keep", "--out", str(OUT)])
     chosen = dataclasses.replace(chosen, sidecar_environment=environment or {})
     before = set(OUT.glob("run-*"))
-    with Recorder(OUT / f"{name}.trace"):
+    with Recorder(OUT / f"{name}.trace") as recorder:
         outcome = run.run(chosen, console)
     if not outcome.good:
         raise DemoError(1, f"this run's result is wrong: {' '.join(arguments)}")
     shutil.copyfile(OUT / "report.json", OUT / f"{name}.json")
     folder = next(iter(set(OUT.glob("run-*")) - before))
-    report = outcome.report | {"both_ms": both_lanes(folder / "latency.log", outcome.report)}
+    report = outcome.report | {"both_ms": both_lanes(folder / "latency.log", outcome.report), "sidecar": recorder.samples}
     shutil.rmtree(folder)
     return report
 
@@ -222,44 +241,63 @@ def settings(policy: Path) -> dict[str, str]:
     return {key: value.strip('"') for key, value in rows}
 
 
-ROWS = {"square": square, "day": day, "tuned": tuned}
+def oscillation(console: Console, arguments: argparse.Namespace) -> dict:
+    """A load that swings 10 % up and down around the engage threshold, every 5 s for three minutes."""
+    threshold = arguments.near * 0.9
+    swing = ",".join(f"{round(threshold * (1 + sign * 0.1))}:2500ms" for sign in (1, -1) * 36)
+    profile = f"{round(arguments.near / 2)}:20s,{swing}"
+    report = demo(console, "oscillation", "--profile", profile)
+    modes = mode_changes(OUT / "oscillation.trace")
+    start = modes[0]["s"] + 20
+    return {"profile": profile, "report": report, "modes": modes, "summary": {
+        "changes_while_it_swings": sum(mode["s"] > start for mode in modes[1:]), "minutes": 3,
+        "capacity_estimate_per_s": report["local_capacity_per_s"], "diverted_share": report["records"]["diverted"] / report["records"]["received"],
+        "p99_ms": report["both_ms"]["p99"],
+    }}
 
 
-def machine() -> dict:
-    """Where this was measured."""
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "kernel": platform.release(), "commit": commit.stdout.strip(),
-            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+def mode_changes(trace: Path) -> list[dict]:
+    """The modes of a trace, each with when it began and why; the first one when the first record was seen."""
+    found, before = [], None
+    with open(trace, encoding="utf-8") as lines:
+        for line in lines:
+            step = json.loads(line).get("step")
+            if not step or not step["decision"]["arrival"] or step["decision"]["mode"] == before:
+                continue
+            before = step["decision"]["mode"]
+            found.append({"s": round(step["at_ns"] / 1e9, 2), "mode": before, "reason": step["decision"]["reason"]})
+    return found
+
+
+def watching(console: Console, arguments: argparse.Namespace) -> dict:
+    """What the sidecar takes that watches a job with nearly nothing to do, and asks of Flink."""
+    report = demo(console, "watching", "--profile", "100:30s")
+    samples = report["sidecar"][5:]
+    first, last = samples[0], samples[-1]
+    return {"report": report, "summary": {
+        "cores": round((last["cpu_s"] - first["cpu_s"]) / (last["s"] - first["s"]), 4),
+        "most_resident_mb": round(max(sample["resident_kb"] for sample in samples) / 1024, 1),
+        "looks_per_s": round((last["looks"] - first["looks"]) / (last["s"] - first["s"]), 2),
+        "requests_per_look": round((last["requests"] - first["requests"]) / (last["looks"] - first["looks"]), 2),
+    }}
+
+
+ROWS = {"square": square, "day": day, "tuned": tuned, "oscillation": oscillation, "watching": watching}
 
 
 def main(argv: list[str]) -> int:
     """Runs the rows that are asked for, and keeps the raw results of each."""
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__)
-    parser.add_argument("rows", nargs="+", choices=[*ROWS, "all"], metavar="ROW", help=f"{', '.join(ROWS)} or all; the last two need the first's trace")
+    parser.add_argument("rows", nargs="+", choices=[*ROWS, "all"], metavar="ROW", help=f"{', '.join(ROWS)} or all; day and tuned need square's trace")
     parser.add_argument("--day", type=Path, default=ROOT / "sidecar/scenarios/days/nasa.csv", help="rows minute,requests (default %(default)s)")
     parser.add_argument("--day-peak", type=float, default=400_000, help="records/s in the busiest minute (default %(default)s)")
+    parser.add_argument("--near", type=float, default=180_000, metavar="RATE", help="of oscillation: records/s that the saturated lane takes (default %(default)s)")
     parser.add_argument("--objective", default="p99<300ms", help="of row tuned (default %(default)s)")
     arguments = parser.parse_args(argv)
     arguments.day = arguments.day.resolve()
-    os.chdir(ROOT)
-    OUT.mkdir(parents=True, exist_ok=True)
-    RESULTS.mkdir(exist_ok=True)
-    try:
-        with signals.raising():
-            for row in ROWS if "all" in arguments.rows else arguments.rows:
-                console = Console()
-                console.step(f"== {row}: {ROWS[row].__doc__}")
-                found = {"row": row, "command": " ".join(["run.py", *argv]), "machine": machine()} | ROWS[row](console, arguments)
-                (RESULTS / f"{row}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-                console.step(json.dumps(found["summary"], indent=1))
-    except DemoError as error:
-        print(f"run.py: {error}", file=sys.stderr)
-        return error.code
-    except Interrupted as interrupt:
-        return interrupt.code
-    return 0
+    chosen = ROWS if "all" in arguments.rows else arguments.rows
+    found = [(row, ROWS[row].__doc__, functools.partial(ROWS[row], arguments=arguments)) for row in chosen]
+    return rows.measure("run.py", argv, found, RESULTS, OUT)
 
 
 if __name__ == "__main__":

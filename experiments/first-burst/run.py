@@ -5,22 +5,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import os
-import platform
-import subprocess
+import functools
 import sys
-import time
 from pathlib import Path
 from typing import Callable
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "experiments"))
 
-from demo import options, run, signals  # noqa: E402
+import rows  # noqa: E402  (and the path of what follows)
+from demo import options, run  # noqa: E402
 from demo.console import Console  # noqa: E402
-from demo.errors import DemoError, Interrupted  # noqa: E402
+from demo.errors import DemoError  # noqa: E402
 
 import saturation  # noqa: E402
 
@@ -110,14 +107,6 @@ def _same(runs: dict[str, dict]) -> dict:
     }
 
 
-def _machine() -> dict:
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "kernel": platform.release(), "commit": commit.stdout.strip(),
-            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-
-
 def main(argv: list[str]) -> int:
     """Runs the rows that are asked for, and keeps the raw results of each."""
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__)
@@ -127,23 +116,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--inputs", nargs="+", default=["../shared/data/shakespeare.txt", "../shared/data/apache_access.log"], metavar="FILE",
                         help="of real-input, seen from the repository's root")
     arguments = parser.parse_args(argv)
-    os.chdir(ROOT)
-    OUT.mkdir(parents=True, exist_ok=True)
-    RESULTS.mkdir(exist_ok=True)
-    try:
-        with signals.raising():
-            for row in ROWS if "all" in arguments.rows else arguments.rows:
-                console = Console()
-                console.step(f"== {row}: {ROWS[row].__doc__}")
-                found = {"row": row, "command": " ".join(["run.py", *argv]), "machine": _machine()} | ROWS[row](console, arguments)
-                (RESULTS / f"{row}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-                console.step(json.dumps(found["summary"], indent=1))
-    except DemoError as error:
-        print(f"run.py: {error}", file=sys.stderr)
-        return error.code
-    except Interrupted as interrupt:
-        return interrupt.code
-    return 0
+    chosen = ROWS if "all" in arguments.rows else arguments.rows
+    found = [(row, ROWS[row].__doc__, functools.partial(ROWS[row], arguments=arguments)) for row in chosen]
+    return rows.measure("run.py", argv, found, RESULTS, OUT)
 
 
 if __name__ == "__main__":

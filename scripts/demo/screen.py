@@ -66,7 +66,7 @@ def _figures(report: dict) -> list[str]:
     lines = []
     if report["spike_rate_per_s"]:
         capacity = report["local_capacity_per_s"]
-        times = f", {report['spike_rate_per_s'] / capacity:.1f} × what the local lane can take ({_rate(capacity)}/s)" if capacity else ""
+        times = f"; the local lane can take {_rate(capacity)}/s, says {report['local_capacity_from']}" if capacity else ""
         lines.append(f"  Spike     {_rate(report['spike_rate_per_s'])}/s{times}")
     if report["reaction_ms"] is not None:
         lines.append(f"  Reaction  {_ms(report['reaction_ms'])} from the spike's first record to the first diverted one; "
