@@ -265,16 +265,15 @@ impl Valves {
         }
     }
 
-    /// Whether a decision may rest on what the sensor sees: a valve is reporting, and the controller
-    /// decides rather than the user.
+    /// Whether a decision may rest on what the sensor sees: a valve is reporting, it could divert if it had
+    /// to, and the controller decides rather than the user.
     pub fn need_the_lane(&self, now: Moment) -> bool {
         let inner = self.lock();
         let policy = &inner.policy.policy;
         policy.mode == PolicyMode::Auto
-            && inner
-                .valves
-                .values()
-                .any(|valve| now.since(valve.heard_at) <= policy.lease)
+            && inner.valves.values().any(|valve| {
+                now.since(valve.heard_at) <= policy.lease && valve.state.could_divert()
+            })
     }
 
     /// The name of a valve that has reported, for the sensor to look for.

@@ -154,6 +154,11 @@ pub fn decide(
 }
 
 impl State {
+    /// Whether the cloud lane takes batches.
+    pub(crate) fn could_divert(&self) -> bool {
+        matches!(self.cloud, CloudLane::Open { .. })
+    }
+
     /// The estimated capacity of the local lane.
     pub fn capacity(&self) -> Option<RecordsPerSecond> {
         self.capacity.rate()

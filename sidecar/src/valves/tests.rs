@@ -8,6 +8,10 @@ fn when(ms: u64) -> When {
 }
 
 fn report(valves: &Valves, ms: u64) {
+    report_with(valves, ms, CloudLane::Open { credits: 8 });
+}
+
+fn report_with(valves: &Valves, ms: u64, cloud: CloudLane) {
     let from = Reporter {
         job: "wordcount".parse().unwrap(),
         valve: "valve".parse().unwrap(),
@@ -21,7 +25,6 @@ fn report(valves: &Valves, ms: u64) {
             "watermark_ms": null, "first_diverted_ms": null, "last_diverted_ms": null}"#,
     )
     .unwrap();
-    let cloud = CloudLane::Open { credits: 8 };
     assert!(
         valves
             .report(&from, report, cloud, Usd::ZERO, when(ms))
@@ -93,6 +96,18 @@ fn an_observer_sees_everything_in_its_order_until_it_is_dropped() {
     drop(early);
     assert!(left.upgrade().is_none(), "the valves do not keep it");
     assert_eq!(late.seen(), ["policy 2"]);
+}
+
+#[test]
+fn the_lane_is_not_needed_while_the_cloud_takes_nothing_anyway() {
+    let valves = Valves::new(Policy::default());
+    let closed = CloudLane::Closed {
+        reason: "down".into(),
+    };
+    report_with(&valves, 0, closed);
+    assert!(!valves.need_the_lane(when(0).now));
+    report(&valves, 100);
+    assert!(valves.need_the_lane(when(100).now));
 }
 
 #[test]
