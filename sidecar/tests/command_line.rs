@@ -132,6 +132,14 @@ fn credentials_in_a_url_are_refused_and_not_repeated() {
 }
 
 #[test]
+fn beyond_loopback_it_does_not_start_without_a_token() {
+    for address in ["0.0.0.0:0", "[::]:0"] {
+        let refused = output(&["run", "--listen", address], &[]);
+        fails(&refused, 78, &["not loopback", "token_file"]);
+    }
+}
+
+#[test]
 fn a_sidecar_that_is_not_there_is_69_and_says_what_to_do() {
     let url = nobody();
     for args in [

@@ -30,6 +30,7 @@ pub(crate) struct Counters {
     pub(crate) malformed_reports: Counter,
     pub(crate) malformed_batches: Counter,
     pub(crate) unauthorized: Counter,
+    pub(crate) misdirected: Counter,
     pub(crate) stuck_connections: Counter,
     pub(crate) looks: Counter,
     pub(crate) look_requests: Counter,
@@ -53,6 +54,11 @@ impl Counters {
             "unauthorized_requests",
             "Requests answered 401",
             self.unauthorized.clone(),
+        );
+        registry.register(
+            "misdirected_requests",
+            "Requests answered 421",
+            self.misdirected.clone(),
         );
         registry.register(
             "stuck_connections",

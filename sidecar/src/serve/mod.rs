@@ -5,6 +5,7 @@ mod body;
 mod connection;
 mod events;
 mod health;
+mod host;
 mod metrics;
 mod patience;
 pub(crate) mod policy;
@@ -191,6 +192,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(health::ready))
         .method_not_allowed_fallback(wrong_method)
         .merge(guarded)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            host::check,
+        ))
         .with_state(app)
 }
 

@@ -64,7 +64,7 @@ impl Sidecar {
         let address = self.url.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         let head = format!(
-            "POST /v1/jobs/wordcount/valves/valve/0 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+            "POST /v1/jobs/wordcount/valves/valve/0 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );

@@ -36,7 +36,7 @@ impl Client {
         let stream = socket.connect(server.address).await.unwrap();
         let (reader, mut writer) = stream.into_split();
         let last = last.map_or(String::new(), |id| format!("last-event-id: {id}\r\n"));
-        let request = format!("GET /v1/events HTTP/1.1\r\nhost: x\r\n{last}\r\n");
+        let request = format!("GET /v1/events HTTP/1.1\r\nhost: localhost\r\n{last}\r\n");
         writer.write_all(request.as_bytes()).await.unwrap();
         let mut reader = BufReader::new(reader);
         let mut head = String::new();

@@ -63,7 +63,7 @@ async fn a_chunked_body_is_refused() {
     .await;
     let path = format!("/v1/jobs/wordcount/batches/{ID}");
     let request = format!(
-        "PUT {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/x-protobuf\r\n\
+        "PUT {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/x-protobuf\r\n\
          transfer-encoding: chunked\r\n\r\n0\r\n\r\n"
     );
     let answer = raw(&server, &request).await;
@@ -98,7 +98,7 @@ async fn a_body_that_does_not_come_is_given_up() {
     .await;
     let path = format!("/v1/jobs/wordcount/batches/{ID}");
     let request = format!(
-        "PUT {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/x-protobuf\r\n\
+        "PUT {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/x-protobuf\r\n\
          content-length: 5\r\n\r\nab"
     );
     let answer = raw(&server, &request).await;
@@ -269,6 +269,40 @@ async fn with_a_token_only_its_bearer_gets_in_except_for_health() {
         .await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(server.get("/livez").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn without_a_token_only_who_asks_for_loopback_is_answered() {
+    let server = Server::start(Config::default(), &FakeFunction::new([])).await;
+    for path in ["/v1/policy", "/readyz", "/nowhere"] {
+        let rebound = [("host", "evil.example:7077")];
+        let answer = server.send("GET", path, &rebound, "").await;
+        assert_eq!(
+            (answer.status, answer.slug().as_str()),
+            (StatusCode::MISDIRECTED_REQUEST, "misdirected"),
+            "{path}"
+        );
+    }
+    let answer = server
+        .send("GET", "/metrics", &[("host", "localhost:7077")], "")
+        .await;
+    assert!(
+        answer.text.contains("misdirected_requests_total 3"),
+        "{}",
+        answer.text
+    );
+
+    let config = Config {
+        token: Some(Secret::new("s3cret")),
+        ..Config::default()
+    };
+    let server = Server::start(config, &FakeFunction::new([])).await;
+    let known = [
+        ("host", "sidecar.example"),
+        ("authorization", "Bearer s3cret"),
+    ];
+    let answer = server.send("GET", "/v1/policy", &known, "").await;
+    assert_eq!(answer.status, StatusCode::OK);
 }
 
 #[tokio::test]
