@@ -1,6 +1,7 @@
 //! The whole sidecar, in this process, behind a real socket.
 
 mod events;
+mod hostile;
 mod limits;
 mod policy;
 mod server;
