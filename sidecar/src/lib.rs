@@ -10,6 +10,7 @@
 //! Time, sockets and the cloud come in from outside, in [`run::Parts`].
 
 mod aws;
+mod causes;
 pub mod cli;
 pub mod clock;
 pub mod config;

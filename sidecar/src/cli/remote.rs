@@ -15,6 +15,7 @@ use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use crate::causes;
 use crate::config;
 use crate::failure::{ExitCode, Failure};
 
@@ -140,7 +141,7 @@ impl Remote {
         let opened = tokio::time::timeout(self.timeout, self.send(request)).await;
         let response = opened
             .map_err(|_| self.unreachable(&format!("no answer within {:?}", self.timeout)))?
-            .map_err(|error| self.unreachable(&root_cause(&error)))?;
+            .map_err(|error| self.unreachable(&causes::root(&error)))?;
         let (parts, body) = response.into_parts();
         if parts.status.is_success() {
             return Ok(body);
@@ -181,7 +182,7 @@ impl Remote {
             let response = self
                 .send(request)
                 .await
-                .map_err(|error| self.unreachable(&root_cause(&error)))?;
+                .map_err(|error| self.unreachable(&causes::root(&error)))?;
             let (parts, body) = response.into_parts();
             let body = Limited::new(body, MAX_ANSWER)
                 .collect()
@@ -287,15 +288,6 @@ fn base(url: &str) -> Result<String, Failure> {
         return wrong("give a URL such as http://127.0.0.1:7077");
     }
     Ok(url.trim_end_matches('/').to_owned())
-}
-
-/// The first cause says "connection refused" where the error itself says "connect".
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

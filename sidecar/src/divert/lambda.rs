@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_lambda::Client;
-use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata as _, SdkError};
+use aws_sdk_lambda::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_lambda::operation::invoke::{InvokeError as SdkInvokeError, InvokeOutput};
 use aws_sdk_lambda::types::error::TooManyRequestsException;
 use aws_sdk_lambda::types::{InvocationType, ThrottleReason};
@@ -16,6 +16,7 @@ use spillway_core::envelope::FunctionErrorType;
 
 use super::invoke::{BoxFuture, InvokeError, Invoker};
 use crate::aws;
+use crate::causes;
 use crate::config::Lambda;
 
 /// A connection that is not there by then will hardly be in time for a batch.
@@ -102,14 +103,14 @@ fn answer(output: InvokeOutput) -> Result<Vec<u8>, InvokeError> {
 fn classify(error: &SdkError<SdkInvokeError, HttpResponse>) -> InvokeError {
     let SdkError::ServiceError(context) = error else {
         // Not built, not sent, or not answered: all of them end with "nobody can say whether it ran".
-        return InvokeError::Unreachable(DisplayErrorContext(error).to_string());
+        return InvokeError::Unreachable(unreachable(error));
     };
     let status = context.raw().status().as_u16();
     let service = context.err();
     let code = service.code().unwrap_or("no error code");
     let what = format!(
         "{code} ({status}): {}",
-        service.message().unwrap_or("no message")
+        causes::first_line(service.message().unwrap_or("no message"))
     );
     match (service, status) {
         (SdkInvokeError::TooManyRequestsException(throttled), _) => throttle(throttled, what),
@@ -126,6 +127,18 @@ fn classify(error: &SdkError<SdkInvokeError, HttpResponse>) -> InvokeError {
         // A function that is being created, updated or woken up (409), and every fault of the service's.
         (_, 409 | 500..) => InvokeError::Service(what),
         _ => InvokeError::Refused(what),
+    }
+}
+
+/// Why there was no answer. What the HTTP client met says it all; that it was "dispatch failure: io error" adds
+/// nothing. Other failures, such as that there are no credentials, need all their words.
+fn unreachable(error: &SdkError<SdkInvokeError, HttpResponse>) -> String {
+    match error {
+        SdkError::DispatchFailure(failure) => failure
+            .as_connector_error()
+            .filter(|error| error.is_io())
+            .map_or_else(|| causes::chain(error), |error| causes::root(error)),
+        _ => causes::chain(error),
     }
 }
 

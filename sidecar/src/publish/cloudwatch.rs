@@ -5,13 +5,14 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_cloudwatch::Client;
-use aws_sdk_cloudwatch::error::{DisplayErrorContext, ProvideErrorMetadata as _};
+use aws_sdk_cloudwatch::error::ProvideErrorMetadata as _;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 
 use super::datum::{Datum, Unit};
 use super::{Request, Sink};
 use crate::aws;
+use crate::causes;
 use crate::config::Publish;
 use crate::divert::BoxFuture;
 
@@ -89,7 +90,7 @@ impl Sink for CloudWatch {
                     }
                     _ => "",
                 };
-                format!("{}{advice}", DisplayErrorContext(&error))
+                format!("{}{advice}", causes::chain(&error))
             })
         })
     }

@@ -9,11 +9,15 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 /// Runs until dropped.
 pub(crate) struct Sidecar {
     child: Child,
     url: String,
+    log: Arc<Mutex<String>>,
+    reading: Option<JoinHandle<()>>,
 }
 
 impl Sidecar {
@@ -21,15 +25,11 @@ impl Sidecar {
     pub(crate) fn start(environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_spillway"))
             .args(["run", "--listen", "127.0.0.1:0", "--grace", "0s"])
-            // Nobody listens on the discard port.
-            .args([
-                "--lambda-endpoint-url",
-                "http://127.0.0.1:9",
-                "--lambda-region",
-                "us-east-1",
-            ])
             .env_clear()
             .envs([
+                // Nobody listens on the discard port.
+                ("SPILLWAY_LAMBDA_ENDPOINT_URL", "http://127.0.0.1:9"),
+                ("SPILLWAY_LAMBDA_REGION", "us-east-1"),
                 ("AWS_ACCESS_KEY_ID", "test"),
                 ("AWS_SECRET_ACCESS_KEY", "test"),
             ])
@@ -38,15 +38,49 @@ impl Sidecar {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = String::new();
         let url = loop {
             let line = lines.next().expect("it listens before it ends").unwrap();
+            said.extend([&line, "\n"]);
             if let Some((_, url)) = line.split_once("listening on ") {
                 break url.split(' ').next().unwrap().to_owned();
             }
         };
+        let log = Arc::new(Mutex::new(said));
         // What it logs from now on is read, so that it can go on logging.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Self { child, url }
+        let reading = std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                for line in lines.map_while(Result::ok) {
+                    log.lock().unwrap().extend([&line, "\n"]);
+                }
+            }
+        });
+        Self {
+            child,
+            url,
+            log,
+            reading: Some(reading),
+        }
+    }
+
+    /// Ends it; all that it has logged.
+    #[allow(dead_code, reason = "not every test reads it")]
+    pub(crate) fn end(mut self) -> String {
+        rustix::process::kill_process(
+            rustix::process::Pid::from_child(&self.child),
+            rustix::process::Signal::TERM,
+        )
+        .unwrap();
+        assert!(self.child.wait().unwrap().success());
+        self.reading.take().unwrap().join().unwrap();
+        self.log.lock().unwrap().clone()
+    }
+
+    /// What it has logged so far.
+    #[allow(dead_code, reason = "not every test reads it")]
+    pub(crate) fn said(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     /// Where it listens.
@@ -54,23 +88,32 @@ impl Sidecar {
         &self.url
     }
 
+    /// The whole answer to a request, its head too. The connection is closed after it.
+    pub(crate) fn ask(&self, request: &str, headers: &str, body: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.url.strip_prefix("http://").unwrap()).unwrap();
+        let head = format!(
+            "{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
     /// Reports as a valve's subtask, once.
+    #[allow(dead_code, reason = "not every test reports")]
     pub(crate) fn report(&self) {
         let body = r#"{"attempt": "9f3a6c1e2b7d4f08", "sequence": 0, "parallelism": 1, "workload": "wordcount",
             "window_size_ms": 1000, "time_ms": 0, "received": 0, "kept": 0, "diverted": 0, "bounced": 0,
             "late": 0, "unsettled": 0, "in_flight_batches": 0, "settled_batches": 0, "bounced_batches": 0,
             "retries": 0, "local_unavailable_ms": 0, "watermark_ms": null, "first_diverted_ms": null,
             "last_diverted_ms": null}"#;
-        let address = self.url.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        let head = format!(
-            "POST /v1/jobs/wordcount/valves/valve/0 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            body.len()
+        let answer = self.ask(
+            "POST /v1/jobs/wordcount/valves/valve/0",
+            "content-type: application/json\r\n",
+            body.as_bytes(),
         );
-        stream.write_all((head + body).as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }

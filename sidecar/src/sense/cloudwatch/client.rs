@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_cloudwatch::Client;
-use aws_sdk_cloudwatch::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudwatch::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{
     Dimension, DimensionFilter, Metric, MetricDataQuery, MetricStat, ScanBy,
@@ -13,6 +13,7 @@ use aws_sdk_cloudwatch::types::{
 
 use super::{Metrics, PERIOD, Point, Series};
 use crate::aws;
+use crate::causes;
 use crate::config::CloudWatch;
 use crate::divert::BoxFuture;
 
@@ -168,6 +169,6 @@ where
     };
     format!(
         "CloudWatch {action} failed: {}{advice}",
-        DisplayErrorContext(error)
+        causes::chain(error)
     )
 }

@@ -11,6 +11,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 
+use crate::causes;
+
 /// A `JobManager` that is busy still answers within this; a look that takes longer is of no use.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// The plan of a job with hundreds of vertices has some 100 KB.
@@ -104,7 +106,7 @@ impl Rest {
                 .get(uri)
                 .await
                 // The first cause says "connection refused" where the error itself says "connect".
-                .map_err(|error| unreachable(root_cause(&error)))?;
+                .map_err(|error| unreachable(causes::root(&error)))?;
             let status = response.status();
             let body = Limited::new(response.into_body(), MAX_ANSWER)
                 .collect()
@@ -128,12 +130,4 @@ impl Rest {
             .await
             .unwrap_or_else(|_| Err(unreachable(format!("no answer within {TIMEOUT:?}"))))
     }
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
