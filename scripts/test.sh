@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests, or the named suites: scripts/test.sh [rust|java|python|parity|e2e|faults|smoke|publish]... See --help.
+# All tests, or the named suites: scripts/test.sh [rust|java|python|parity|e2e|faults|smoke|publish|api]... See --help.
 set -euo pipefail
 if ! command -v python3 >/dev/null; then
   echo "test: please install python3 (Debian: python3)" >&2

@@ -12,7 +12,7 @@ from demo.console import Console
 from demo.errors import DemoError, Interrupted
 from demo.options import ROOT
 
-from . import code, e2e, faults, publish, smoke
+from . import api, code, e2e, faults, publish, smoke
 from .step import Step
 from .tally import Tally
 
@@ -30,6 +30,7 @@ SUITES: dict[str, Callable[[Console], Tally]] = {
     "faults": _steps(faults.FAULTS),
     "smoke": smoke.run,
     "publish": publish.run,
+    "api": api.run,
 }
 
 

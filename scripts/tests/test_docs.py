@@ -20,6 +20,22 @@ class DocsTest(unittest.TestCase):
         self.assertGreater(len(keys), 5)
         self.assertEqual(keys, re.findall(r"^\| `(spillway\.valve\.[^`]+)`", self.page("valve.md"), re.MULTILINE))
 
+    def test_every_key_of_the_policy_can_be_patched_by_the_api_s_description(self):
+        source = (ROOT / "sidecar/src/decide/policy.rs").read_text(encoding="utf-8")
+        struct = source[source.index("pub struct Policy {"):source.index("impl Default for Policy")]
+        keys = re.findall(r"^    pub (\w+):", struct, re.MULTILINE)
+        self.assertGreater(len(keys), 10)
+        description = (ROOT / "proto/openapi.yaml").read_text(encoding="utf-8")
+        patch = description[description.index("    PolicyPatch:"):description.index("    Share:")]
+        self.assertEqual(keys, re.findall(r"^        (\w+):", patch, re.MULTILINE))
+
+    def test_every_path_of_the_api_is_described(self):
+        source = (ROOT / "sidecar/src/serve/mod.rs").read_text(encoding="utf-8")
+        paths = re.findall(r'\.route\(\s*"([^"]+)"', source)
+        self.assertGreater(len(paths), 5)
+        description = (ROOT / "proto/openapi.yaml").read_text(encoding="utf-8")
+        self.assertEqual(sorted(paths), sorted(re.findall(r"^  (/[^:]*):$", description, re.MULTILINE)))
+
     def test_every_relative_link_leads_somewhere(self):
         pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/**/*.md")]
         for page in pages:
