@@ -233,6 +233,10 @@ impl Breaker {
 }
 
 #[cfg(test)]
+#[path = "breaker_machine.rs"]
+mod machine;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use Trouble::{Access, Function, Throttle, Timeout, Unreachable};
