@@ -76,6 +76,7 @@ fn of_batch(corpus: &Corpus<'_>, index: usize, view: &BatchView<'_>) -> Result<(
         attempt: view.id().attempt(),
         subtask: 0,
         parallelism: 2,
+        restored: (index % 2 > 0).then_some(index as u64),
         window_size: view.window_size(),
     };
     let windows = view.records_per_window();

@@ -42,29 +42,51 @@ pub fn load(
     environment: impl IntoIterator<Item = (String, String)>,
     flags: Vec<Override>,
 ) -> Result<Config, Failure> {
-    let mut table = match file {
+    let table = match file {
         Some(path) => read(path)?,
         None => Table::new(),
     };
+    let mut config = assembled(table, environment, flags)?;
+    if let Some(path) = &config.token_file {
+        config.token = Some(Secret::new(token_in(path)?));
+    }
+    let place = file.map_or_else(String::new, |path| format!("{}: ", path.display()));
+    usable(config, &place)
+}
+
+/// The configuration that a file with this text would make, with `environment` over it. No file is read,
+/// not even that of the token.
+pub fn from_text(
+    text: &str,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, Failure> {
+    let table = parsed(text, "the configuration")?;
+    usable(assembled(table, environment, Vec::new())?, "")
+}
+
+fn assembled(
+    mut table: Table,
+    environment: impl IntoIterator<Item = (String, String)>,
+    flags: Vec<Override>,
+) -> Result<Config, Failure> {
     let mut overrides = from_environment(environment)?;
     overrides.extend(flags);
     for item in &overrides {
         set(&mut table, item)?;
     }
-    let mut config = Config::deserialize(table).map_err(|error| {
+    Config::deserialize(table).map_err(|error| {
         Failure::new(
             ExitCode::Config,
             format!("the configuration is incomplete: {}", error.message()),
         )
-    })?;
-    if let Some(path) = &config.token_file {
-        config.token = Some(Secret::new(token_in(path)?));
-    }
+    })
+}
+
+fn usable(config: Config, place: &str) -> Result<Config, Failure> {
     let problems = config.problems();
     if problems.is_empty() {
         return Ok(config);
     }
-    let place = file.map_or_else(String::new, |path| format!("{}: ", path.display()));
     Err(Failure::new(
         ExitCode::Config,
         format!("{place}{}", problems.join("; ")),
@@ -74,6 +96,11 @@ pub fn load(
 fn read(path: &Path) -> Result<Table, Failure> {
     let text =
         std::fs::read_to_string(path).map_err(|error| unreadable("configuration", path, &error))?;
+    parsed(&text, &path.display().to_string())
+}
+
+/// `place` is what errors call the text.
+fn parsed(text: &str, place: &str) -> Result<Table, Failure> {
     let located = |error: &toml::de::Error| {
         let line = error.span().map_or_else(String::new, |span| {
             format!(
@@ -81,13 +108,13 @@ fn read(path: &Path) -> Result<Table, Failure> {
                 text[..span.start.min(text.len())].matches('\n').count() + 1
             )
         });
-        let message = format!("{}{line}: {}", path.display(), error.message());
+        let message = format!("{place}{line}: {}", error.message());
         Failure::new(ExitCode::Config, message)
     };
-    let table: Table = toml::from_str(&text).map_err(|error| located(&error))?;
+    let table: Table = toml::from_str(text).map_err(|error| located(&error))?;
     // Parsed a second time as what it means, so that an unknown key or a wrong value is found with its
     // line. What is merely missing may still come from the environment.
-    match toml::from_str::<Config>(&text) {
+    match toml::from_str::<Config>(text) {
         Err(error) if !error.message().starts_with("missing field") => Err(located(&error)),
         _ => Ok(table),
     }

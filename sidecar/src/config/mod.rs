@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub(crate) use load::token_in;
-pub use load::{Override, load, policy_in};
+pub use load::{Override, from_text, load, policy_in};
 pub(crate) use patch::keys_of;
 pub use patch::{changes, patched};
 pub use secret::Secret;

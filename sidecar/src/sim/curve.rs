@@ -14,6 +14,9 @@ use serde::de::{Deserializer, Error as _};
 /// Above this a number is a slip of the pen; it also keeps sums finite.
 const MOST: f64 = 1e12;
 
+/// A curve lasts at most a year, which keeps sums and what is made of it bounded.
+const LONGEST_MS: u64 = 366 * 86_400_000;
+
 /// Pieces one after the other. Never empty; values are finite and never negative.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
@@ -41,6 +44,14 @@ impl Curve {
     pub fn new(pieces: Vec<Piece>) -> Result<Self, CurveError> {
         if pieces.iter().all(|piece| piece.ms == 0) {
             return Err(CurveError("a curve has to last some time".into()));
+        }
+        let whole = pieces
+            .iter()
+            .fold(0, |sum: u64, piece| sum.saturating_add(piece.ms));
+        if whole > LONGEST_MS {
+            return Err(CurveError(format!(
+                "a curve lasts at most a year, and not {whole} ms"
+            )));
         }
         for value in pieces.iter().flat_map(|piece| [piece.from, piece.to]) {
             // Written so that NaN fails too.
@@ -265,6 +276,8 @@ mod tests {
             ("1..:10s", "no value"),
             ("1e5:10s", "no value"),
             ("5:0s", "some time"),
+            ("5:9000h", "a year"),
+            ("5:5000000000000h,5:5000000000000h", "a year"),
             ("9999999999M:1s", "no value for a curve"),
             ("", "no duration"),
         ] {

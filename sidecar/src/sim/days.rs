@@ -8,6 +8,9 @@ use super::curve::{Curve, Piece};
 use super::model::share;
 use super::outcome::Phase;
 
+/// A swung load has at most so many pieces: a swing of a minute on a year.
+const MAX_PIECES: u64 = 40 * 60 * 24 * 366;
+
 /// A sine on top of the load.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,6 +98,9 @@ pub(super) fn swung(rate: &Curve, swing: &Swing) -> Result<Curve, String> {
     // Forty straight lines a period are a sine to within a third of a percent.
     let step = whole((period / 40.0).max(1.0));
     let end = rate.duration_ms();
+    if end / step > MAX_PIECES {
+        return Err("the swing is too quick for so long a load: give a longer period".into());
+    }
     let mut cursor = rate.cursor();
     let mut value = |ms: u64| {
         let phase = ms as f64 / period * std::f64::consts::TAU;

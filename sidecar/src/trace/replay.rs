@@ -64,7 +64,7 @@ pub fn replay<R: BufRead>(mut trace: Reader<R>) -> Result<Replayed, TraceError> 
                 }
             }
             Event::Policy(change) => policy = change.policy,
-            Event::Gap(gap) => replayed.missing += gap.lines,
+            Event::Gap(gap) => replayed.missing = replayed.missing.saturating_add(gap.lines),
             Event::End(_) => {}
         }
     }
