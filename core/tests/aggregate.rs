@@ -4,11 +4,14 @@
 
 mod plain;
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use spillway_core::aggregate::{MAX_WINDOWS, TooManyWindows, aggregate};
 use spillway_core::batch::{BatchBuilder, BatchView};
 use spillway_core::partial::{self, PartialReader};
 use spillway_core::receipt::Receipt;
+use spillway_core::workload::WorkloadKind;
 
 const ID: &str = "9f3a6c1e2b7d4f08-0-42";
 
@@ -35,6 +38,33 @@ fn counted(message: &[u8]) -> Counted {
         rows,
         windows.iter().map(|w| (w.start_ms, w.records)).collect(),
     )
+}
+
+/// Makes partials of the batches, reads them back, and merges them one after the other.
+fn merged(batches: &[Vec<(i64, Vec<u8>)>]) -> Counted {
+    let [measure] = WorkloadKind::Wordcount.measures() else {
+        panic!("wordcount has one measure")
+    };
+    let mut rows: BTreeMap<(i64, String), i64> = BTreeMap::new();
+    let mut windows: BTreeMap<i64, u64> = BTreeMap::new();
+    for records in batches {
+        let message = batch(1000, records);
+        let view = BatchView::parse(&message).unwrap();
+        let content = partial::write(&view.id(), &aggregate(&view).unwrap()).unwrap();
+        let mut reader = PartialReader::open(content.into()).unwrap();
+        for window in reader.windows() {
+            *windows.entry(window.start_ms).or_default() += window.records;
+        }
+        while let Some(row) = reader.next_row().unwrap() {
+            let key = String::from_utf8(row.key.to_vec()).unwrap();
+            let new = row.measures[0];
+            rows.entry((row.window_start_ms, key))
+                .and_modify(|old| *old = measure.merge.merge(*old, new))
+                .or_insert(new);
+        }
+    }
+    let rows = rows.into_iter().map(|((start, key), n)| (start, key, n));
+    (rows.collect(), windows.into_iter().collect())
 }
 
 fn counted_plainly(window_size_ms: i64, records: &[(i64, Vec<u8>)]) -> Counted {
@@ -136,6 +166,27 @@ fn the_receipt_of_a_batch_fits_it() {
     assert_eq!(receipt.check(), Ok(()));
     assert_eq!(receipt.fits(&view), Ok(()));
     assert_eq!((receipt.records, receipt.rows), (3, 4));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_split_into_batches_merged_in_any_order_gives_the_rows_of_one_batch(
+        records in prop::collection::vec(
+            ((-3000..3000_i64, "[a-cA-C_ ]{0,30}".prop_map(String::into_bytes)), 0..6_usize),
+            1..80,
+        ),
+        order in Just((0..6_usize).collect::<Vec<_>>()).prop_shuffle(),
+    ) {
+        let all: Vec<_> = records.iter().map(|(record, _)| record.clone()).collect();
+        let batches: Vec<Vec<_>> = order
+            .iter()
+            .map(|batch| records.iter().filter(|(_, of)| of == batch).map(|(record, _)| record.clone()).collect())
+            .filter(|records: &Vec<_>| !records.is_empty())
+            .collect();
+        prop_assert_eq!(merged(&batches), counted(&batch(1000, &all)));
+    }
 }
 
 proptest! {

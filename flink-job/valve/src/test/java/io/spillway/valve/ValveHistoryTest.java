@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.spillway.valve.ValveCounters.Count;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -49,6 +50,16 @@ class ValveHistoryTest {
   private int position;
   private int committedPosition;
   private OperatorSubtaskState committedState;
+  private long committedUnsettled;
+
+  /** Where the attempt began, and with how many records of the one before. */
+  private int attemptPosition;
+
+  private long attemptRestored;
+
+  /** What the attempt had counted when its output was committed last. */
+  private final Map<Count, Long> countsAtCommit = new EnumMap<>(Count.class);
+
   private final Ledger committed = new Ledger();
   private final Map<String, DecodedBatch> batches = new HashMap<>();
   private ValveHarness valve;
@@ -96,6 +107,9 @@ class ValveHistoryTest {
     options.set(ValveOptions.BATCH_MAX_SIZE, MemorySize.parse("4kb"));
     valve = ValveHarness.restore(options, committedState);
     position = committedPosition;
+    attemptPosition = committedPosition;
+    attemptRestored = committedUnsettled;
+    countsAtCommit.clear();
     direct();
   }
 
@@ -174,6 +188,10 @@ class ValveHistoryTest {
     clear(valve.flink.getSideOutput(ValveHarness.LEDGER));
     committedState = state;
     committedPosition = position;
+    committedUnsettled = valve.counters.get(Count.UNSETTLED);
+    for (Count count : Count.values()) {
+      countsAtCommit.put(count, valve.counters.get(count));
+    }
   }
 
   private static void clear(java.util.Collection<?> output) {
@@ -218,6 +236,31 @@ class ValveHistoryTest {
                 + counters.get(Count.LATE)
                 + counters.get(Count.UNSETTLED))
         .isEqualTo(counters.get(Count.RECEIVED) + counters.get(Count.RESTORED));
+    checkCountsAreWhatLeft(counters);
+  }
+
+  /** The counters are not only right among themselves: they say what came in and what went out. */
+  private void checkCountsAreWhatLeft(ValveCounters counters) {
+    long receivedRecords =
+        source.subList(attemptPosition, position).stream().filter(e -> e.text() != null).count();
+    assertThat(counters.get(Count.RECEIVED)).isEqualTo(receivedRecords);
+    assertThat(counters.get(Count.RESTORED)).isEqualTo(attemptRestored);
+    assertThat(sinceCommit(Count.KEPT) + sinceCommit(Count.BOUNCED))
+        .isEqualTo(valve.local().size());
+    assertThat(sinceCommit(Count.LATE)).isEqualTo(valve.late().size());
+    long receipted = 0;
+    for (String receipt : valve.receipts()) {
+      try {
+        receipted += Json.MAPPER.readTree(receipt).get("records").longValue();
+      } catch (java.io.IOException e) {
+        throw new AssertionError(receipt, e);
+      }
+    }
+    assertThat(sinceCommit(Count.DIVERTED)).isEqualTo(receipted);
+  }
+
+  private long sinceCommit(Count count) {
+    return valve.counters.get(count) - countsAtCommit.getOrDefault(count, 0L);
   }
 
   /** The last watermark that went out in this attempt before the current checkpoint. */
