@@ -40,7 +40,14 @@ pub fn patched(policy: &Policy, patch: &Map<String, Value>) -> Result<Policy, Ve
         }
         Err(error) => problems.push(error.to_string()),
     }
-    Err(problems)
+    Err(problems.iter().map(|problem| one_line(problem)).collect())
+}
+
+/// Keys and values may be anything; what is said of them is a line in a log.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// The keys whose values differ, in the policy's own order of keys.
