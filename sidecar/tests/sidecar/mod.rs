@@ -5,10 +5,11 @@
     clippy::expect_used,
     reason = "a test that fails says so by panicking"
 )]
+#![allow(dead_code, reason = "each test binary needs some of it")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -23,12 +24,18 @@ pub(crate) struct Sidecar {
 impl Sidecar {
     /// One on a free port, with no function to invoke.
     pub(crate) fn start(environment: &[(&str, &str)]) -> Self {
+        // Nobody listens on the discard port.
+        Self::invoking("http://127.0.0.1:9", &["--grace", "0s"], environment)
+    }
+
+    /// One on a free port that invokes functions at `lambda`.
+    pub(crate) fn invoking(lambda: &str, options: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_spillway"))
-            .args(["run", "--listen", "127.0.0.1:0", "--grace", "0s"])
+            .args(["run", "--listen", "127.0.0.1:0"])
+            .args(options)
             .env_clear()
             .envs([
-                // Nobody listens on the discard port.
-                ("SPILLWAY_LAMBDA_ENDPOINT_URL", "http://127.0.0.1:9"),
+                ("SPILLWAY_LAMBDA_ENDPOINT_URL", lambda),
                 ("SPILLWAY_LAMBDA_REGION", "us-east-1"),
                 ("AWS_ACCESS_KEY_ID", "test"),
                 ("AWS_SECRET_ACCESS_KEY", "test"),
@@ -65,20 +72,14 @@ impl Sidecar {
     }
 
     /// Ends it; all that it has logged.
-    #[allow(dead_code, reason = "not every test reads it")]
     pub(crate) fn end(mut self) -> String {
-        rustix::process::kill_process(
-            rustix::process::Pid::from_child(&self.child),
-            rustix::process::Signal::TERM,
-        )
-        .unwrap();
-        assert!(self.child.wait().unwrap().success());
+        self.terminate();
+        assert!(self.ended().success());
         self.reading.take().unwrap().join().unwrap();
         self.log.lock().unwrap().clone()
     }
 
     /// What it has logged so far.
-    #[allow(dead_code, reason = "not every test reads it")]
     pub(crate) fn said(&self) -> String {
         self.log.lock().unwrap().clone()
     }
@@ -88,7 +89,7 @@ impl Sidecar {
         &self.url
     }
 
-    /// The whole answer to a request, its head too. The connection is closed after it.
+    /// The whole answer to a request, its head too; empty if there is none. The connection is closed after it.
     pub(crate) fn ask(&self, request: &str, headers: &str, body: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.url.strip_prefix("http://").unwrap()).unwrap();
         let head = format!(
@@ -96,14 +97,13 @@ impl Sidecar {
             body.len()
         );
         stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        String::from_utf8(answer).unwrap()
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok();
+        answer
     }
 
-    /// Reports as a valve's subtask, once.
-    #[allow(dead_code, reason = "not every test reports")]
-    pub(crate) fn report(&self) {
+    /// Reports as a valve's subtask, once; what the sidecar says to that.
+    pub(crate) fn report(&self) -> String {
         let body = r#"{"attempt": "9f3a6c1e2b7d4f08", "sequence": 0, "parallelism": 1, "workload": "wordcount",
             "window_size_ms": 1000, "time_ms": 0, "received": 0, "kept": 0, "diverted": 0, "bounced": 0,
             "late": 0, "unsettled": 0, "in_flight_batches": 0, "settled_batches": 0, "bounced_batches": 0,
@@ -115,6 +115,21 @@ impl Sidecar {
             body.as_bytes(),
         );
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
+    }
+
+    /// Asks it to stop, as systemd and Kubernetes do.
+    pub(crate) fn terminate(&self) {
+        rustix::process::kill_process(
+            rustix::process::Pid::from_child(&self.child),
+            rustix::process::Signal::TERM,
+        )
+        .unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 }
 
