@@ -21,7 +21,7 @@ from demo.errors import EX_USAGE, DemoError, Interrupted  # noqa: E402
 from demo.processes import Processes  # noqa: E402
 from demo.console import Console  # noqa: E402
 
-from harness import scenarios, schedule, soak  # noqa: E402
+from harness import scenarios, schedule, soak, standstill  # noqa: E402
 from harness.conductor import Outcome, conduct  # noqa: E402
 from harness.kinds import FAMILIES  # noqa: E402
 from harness.schedule import Schedule  # noqa: E402
@@ -51,9 +51,10 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--seed", type=seeds, dest="seeds", metavar="N", help="a run of mixed faults")
     what.add_argument("--seeds", type=seeds, metavar="A-B", help="several; those that are in the results already are left out")
     what.add_argument("--soak", action="store_true", help="a spike every minute, and a look at memory and file handles")
+    what.add_argument("--standstill", action="store_true", help="the cloud stops for minutes under a spike: memory, checkpoints, throughput")
     result.add_argument("--class", dest="classes", action="append", default=[], choices=[*FAMILIES, *scenarios.SCENARIOS, "all"], metavar="NAME",
                         help=f"faults of one family ({', '.join(FAMILIES)}) or one scenario ({', '.join(scenarios.SCENARIOS)}), or all; may be repeated")
-    result.add_argument("--minutes", type=float, metavar="N", default=20, help="of the soak (default 20)")
+    result.add_argument("--minutes", type=float, metavar="N", help="of the soak (default 20) or the stand-still (default 5)")
     result.add_argument("--results", type=Path, metavar="FILE", help="where a line for each run is added (default results/seeds.jsonl; classes: none)")
     result.add_argument("--again", action="store_true", help="run seeds that are in the results already, too")
     result.add_argument("--until", type=float, metavar="SECONDS", help="begin no run after so long")
@@ -66,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 def schedules(arguments: argparse.Namespace) -> list[Schedule]:
     """What is to be run, in order."""
     if arguments.soak:
-        return [soak.schedule(arguments.minutes)]
+        return [soak.schedule(arguments.minutes or 20)]
     chosen = arguments.seeds or [1]
     if not arguments.classes:
         return [schedule.mixed(seed) for seed in chosen]
@@ -112,34 +113,50 @@ class Show:
         """All of them, as far as the time goes."""
         left = list(todo)
         while left and self._time_is_left():
-            folder = OUT / f"world-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-            folder.mkdir(parents=True)
+            folder = self._folder()
             good = True
             with World(folder, soak.FLINK_OPTIONS if self._arguments.soak else None) as world:
                 while left and good and self._time_is_left():
                     good = self._one(world, left.pop(0))
-            if good and not self._arguments.keep:
-                shutil.rmtree(folder)
-            else:
-                print(f"   everything of it: {folder}", flush=True)
+            self._leave(folder, good)
         if left:
             print(f"-- no time for {len(left)} more: {', '.join(one.name for one in left[:8])}", flush=True)
+
+    def stand_still(self) -> None:
+        """The cloud does, for so many minutes."""
+        folder = self._folder()
+        with World(folder, standstill.FLINK_OPTIONS, taskmanagers=1) as world:
+            outcome = standstill.run(world, self._arguments.minutes or 5, self._input, say)
+            good = self._told(outcome)
+        self._leave(folder, good)
+
+    def _folder(self) -> Path:
+        folder = OUT / f"world-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        folder.mkdir(parents=True)
+        return folder
+
+    def _leave(self, folder: Path, good: bool) -> None:
+        if good and not self._arguments.keep:
+            shutil.rmtree(folder)
+        else:
+            print(f"   everything of it: {folder}", flush=True)
 
     def _time_is_left(self) -> bool:
         return not self._arguments.until or time.monotonic() - self._began < self._arguments.until
 
     def _one(self, world: World, todo: Schedule) -> bool:
         tell(todo)
-        def say(text: str) -> None:
-            print(f"   {text}", flush=True)
-
         if self._arguments.soak:
             with soak.Sampler(world) as sampler:
                 outcome = conduct(world, todo, self._input, say, sampler.check)
         else:
             scenario = scenarios.SCENARIOS.get(todo.of)
             outcome = conduct(world, todo, self._input, say, scenario.check if scenario else None, bool(scenario and scenario.expect_replay))
+        return self._told(outcome)
+
+    def _told(self, outcome: Outcome) -> bool:
         self.outcomes.append(outcome)
+        todo = outcome.schedule
         line = outcome.to_json()
         print(f"   {'GOOD' if outcome.good else 'WRONG'}: {line['faults_that_struck']} of {len(todo.faults)} faults struck; received "
               f"{line['received']}, kept {line['kept']}, diverted {line['diverted']}, bounced {line['bounced']}, orphans {line['orphans']}; "
@@ -156,7 +173,14 @@ class Show:
         return outcome.good
 
 
+def say(text: str) -> None:
+    """What happens in a run."""
+    print(f"   {text}", flush=True)
+
+
 def _arguments_of(todo: Schedule) -> str:
+    if todo.of == "standstill":
+        return f"--standstill --minutes {todo.seed / 60:g}"
     if todo.of == "soak":
         return f"--soak --minutes {todo.seed}"
     return f"--seed {todo.seed} --again" if todo.of == schedule.MIXED else f"--class {todo.of} --seed {todo.seed}"
@@ -178,7 +202,7 @@ def main(argv: list[str]) -> int:
     os.chdir(ROOT)
     try:
         with signals.raising():
-            todo = schedules(arguments)
+            todo = [] if arguments.standstill else schedules(arguments)
             if arguments.show:
                 for one in todo:
                     tell(one)
@@ -188,13 +212,16 @@ def main(argv: list[str]) -> int:
                 with Processes(OUT) as processes:
                     build.build(processes, Console())
             build.check_built()
-            own = None if arguments.classes else RESULTS / ("soak.jsonl" if arguments.soak else "seeds.jsonl")
+            own = None if arguments.classes else RESULTS / ("soak.jsonl" if arguments.soak else "standstill.jsonl" if arguments.standstill else "seeds.jsonl")
             results = arguments.results or own
             if results and not arguments.again and not arguments.soak:
                 done = done_already(results)
                 todo = [one for one in todo if (one.of, one.seed) not in done]
             show = Show(arguments, results)
-            show.run(todo)
+            if arguments.standstill:
+                show.stand_still()
+            else:
+                show.run(todo)
     except DemoError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return error.code

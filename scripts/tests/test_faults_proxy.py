@@ -61,6 +61,14 @@ class ProxyTest(unittest.TestCase):
         large = bytes(range(256)) * 20_000
         self.assertEqual([b"one", large, b""], [self.put(b"one"), self.put(large), self.put(b"")])
 
+    def test_leads_new_connections_to_another_port_and_leaves_old_ones_alone(self):
+        self.assertEqual(b"one", self.put(b"one"))
+        self.proxy.lead_to(free_ports(1)[0])
+        self.assertEqual(b"two", self.put(b"two"))
+        self.client.close()
+        with self.assertRaises((ConnectionResetError, http.client.RemoteDisconnected)):
+            self.put(b"three")
+
     def test_remembers_reports_without_their_latencies(self):
         self.put(json.dumps({"kept": 7, "latency": {"local": "x"}}).encode(), REPORT)
         self.assertEqual([(3, {"kept": 7})], [(report.subtask, report.fields) for report in self.proxy.reports])

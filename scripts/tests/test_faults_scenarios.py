@@ -47,6 +47,17 @@ class ScenariosTest(unittest.TestCase):
         self.assertEqual(1, len(run(8_200, 8_400)[1]))
         self.assertEqual(({"diverting_again_s": None}, ["diverting after the sidecar was up again: never"]), run(2_000, 4_000))
 
+    def test_a_replaced_sidecar_is_missed_by_no_batch_and_not_for_long(self):
+        def run(bounced, struck, first_ms):
+            reports = [report(7.6, first_diverted_ms=first_ms, last_diverted_ms=first_ms + 90, bounced=bounced)]
+            world = types.SimpleNamespace(proxy=types.SimpleNamespace(reports=reports))
+            replaced = Struck(Fault(0, "replace_sidecar"), struck)
+            return scenarios._sidecar_replaced(world, SCHEDULE, Timeline(0.0, 20.0, 0, [(1.0, 2.0), (6.0, 7.0)]), [Struck(Fault(0, "function_slow"), 9), replaced])
+        self.assertEqual(({"diverting_again_s": [0.3]}, []), run(0, 1, 7_300))
+        self.assertEqual(1, len(run(17, 1, 7_300)[1]))
+        self.assertEqual(1, len(run(0, 0, 7_300)[1]))
+        self.assertEqual(1, len(run(0, 1, 8_300)[1]))
+
     def test_a_frozen_lane_keeps_nothing_and_slows_nobody_down(self):
         def run(**at_the_end):
             reports = [report(4, received=0), report(6, received=200, kept=200), report(7, received=300, kept=210, unsettled=90),

@@ -76,8 +76,8 @@ class Timeline:
 
 
 def conduct(world: World, schedule: Schedule, input_file: Path, say: Callable[[str], None],
-            check: Check | None = None, expect_replay: bool = False) -> Outcome:
-    """Runs a schedule. Never raises for what the run itself did wrong: that is in the outcome."""
+            check: Check | None = None, expect_replay: bool = False, paced: bool = True) -> Outcome:
+    """Runs a schedule, `paced` or as fast as it goes. Never raises for what the run itself did wrong: that is in the outcome."""
     began = time.monotonic()
     outcome = Outcome(schedule)
     folder = world.folder / schedule.name
@@ -95,7 +95,7 @@ def conduct(world: World, schedule: Schedule, input_file: Path, say: Callable[[s
         due = time.monotonic() + (due_ms - now_ms) / 1_000
         length_s = sum(float(part.split(":")[1].removesuffix("s")) for part in schedule.setup.profile.split(","))
         timeline = Timeline(due, due + length_s, due_ms)
-        job = Job(world, schedule, input_file, due_ms, say)
+        job = Job(world, schedule, input_file, due_ms, say, paced)
         job.submit()
         injector = Injector(world, job)
         outcome.struck = _play(world, schedule, timeline, injector, logs, say)

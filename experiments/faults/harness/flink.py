@@ -7,6 +7,7 @@ import re
 import urllib.error
 import urllib.request
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ class StoppedBadly(Exception):
     def __init__(self, savepoint: str, why: str) -> None:
         super().__init__(why)
         self.savepoint = savepoint
+
+
+@dataclass(frozen=True)
+class CheckpointTime:
+    """One checkpoint: when it began by the wall clock, how long it took so far, and Flink's word for its state."""
+
+    began_ms: int
+    took_ms: int
+    status: str
 
 
 class Flink:
@@ -137,6 +147,27 @@ class Flink:
             return counts["completed"], counts["failed"]
         except (Refused, KeyError):
             return 0, 0
+
+    def newest(self, name: str) -> str | None:
+        """The id of the job of that name that was submitted last."""
+        found = [job for job in self.call("GET", "/jobs/overview", timeout_s=2)["jobs"] if job["name"] == name]
+        return max(found, key=lambda job: job["start-time"])["jid"] if found else None
+
+    def checkpoint_times(self, job: str) -> list[CheckpointTime]:
+        """What Flink's history still has of them (`web.checkpoints.history`), savepoints left out."""
+        history = self.call("GET", f"/jobs/{job}/checkpoints", timeout_s=5)["history"]
+        return [CheckpointTime(entry["trigger_timestamp"], entry["end_to_end_duration"], entry["status"])
+                for entry in history if not entry["is_savepoint"]]
+
+    def handed_on(self, job: str, operator: str) -> int | None:
+        """How many records a vertex has handed on; None while that is not known."""
+        try:
+            vertices = self.call("GET", f"/jobs/{job}", timeout_s=2)["vertices"]
+            vertex = next(vertex["id"] for vertex in vertices if operator in vertex["name"].lower())
+            found = self.call("GET", f"/jobs/{job}/vertices/{vertex}/subtasks/metrics?get=numRecordsOut&agg=sum", timeout_s=2)
+            return int(found[0]["sum"]) if found else None
+        except (Refused, StopIteration):
+            return None
 
     def busy_taskmanagers(self) -> list[str]:
         """Ids of those that have a slot in use; none while nobody answers."""

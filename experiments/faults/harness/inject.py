@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from .job import Job
-from .kinds import KINDS
+from .kinds import KINDS, WRITTEN
 from .proxy import Trouble
 from .schedule import Fault
 from .world import World
@@ -35,7 +35,7 @@ class Injector:
     def begin(self, fault: Fault) -> Struck:
         """Brings a fault about."""
         struck = Struck(fault)
-        family = KINDS[fault.kind].family
+        family = (KINDS | WRITTEN)[fault.kind].family
         if family in ("function", "s3"):
             self._rule(struck, dict(fault.params))
         elif family == "wire":
@@ -93,9 +93,11 @@ class Injector:
         self._stop(struck, self._world.lane(str(self._job.id)) if which == "lane" else self._world.taskmanager(which))
 
     def _kill_jobmanager(self, struck: Struck) -> None:
-        pid = self._world.cluster()["jobmanager_pid"]
-        self._aside(struck, lambda: self._job.resubmit_after_jobmanager(
-            lambda: bool(pid) and self._world.stop_or_continue([pid], signal.SIGKILL) > 0))
+        # Looked up when it comes to it: an operation before this one may take its time, or kill the JobManager itself.
+        def kill() -> bool:
+            pid = self._world.cluster()["jobmanager_pid"]
+            return bool(pid) and self._world.stop_or_continue([pid], signal.SIGKILL) > 0
+        self._aside(struck, lambda: self._job.resubmit_after_jobmanager(kill))
 
     def _stop_jobmanager(self, struck: Struck) -> None:
         pid = self._world.cluster()["jobmanager_pid"]
@@ -118,6 +120,11 @@ class Injector:
 
     def _stop_sidecar(self, struck: Struck) -> None:
         self._stop(struck, self._world.pids("sidecar"))
+
+    def _replace_sidecar(self, struck: Struck) -> None:
+        replaced = self._world.replace_sidecar(struck.fault.params["overlap"])
+        struck.times = int(replaced.exit_code == 0 and replaced.in_flight > 0)
+        struck.said = str(replaced)
 
     def _kill_lambda(self, struck: Struck) -> None:
         self._kill(struck, "lambda")

@@ -25,9 +25,11 @@ _STONES = 40
 class Job:
     """What is submitted, and where it goes on from. Operations exclude each other; looking on does not."""
 
-    def __init__(self, world: World, schedule: Schedule, input_file: Path, due_start_ms: int, say: Callable[[str], None]) -> None:
+    def __init__(self, world: World, schedule: Schedule, input_file: Path, due_start_ms: int, say: Callable[[str], None],
+                 paced: bool = True, valve: bool = True) -> None:
         self._world, self._schedule, self._input = world, schedule, input_file
         self._due_start_ms, self._say = due_start_ms, say
+        self._paced, self._valve = paced, valve
         self._lock = threading.RLock()
         self.parallelism = schedule.setup.parallelism
         self.id: str | None = None
@@ -65,7 +67,8 @@ class Job:
         arguments = [
             "--input", str(self._input), "--profile", setup.profile, "--start", str(EVENT_START_MS), "--window", f"{WINDOW_MS}ms",
             "--due", str(self._due_start_ms), "--output", f"s3://{BUCKET}/{PREFIX}", "--job", self._schedule.name,
-            "--sidecar", self._world.url("proxy"), "--checkpoint-interval", f"{setup.checkpoint_ms}ms",
+            *(["--sidecar", self._world.url("proxy")] if self._valve else ["--valve", "off"]), *([] if self._paced else ["--unpaced"]),
+            "--checkpoint-interval", f"{setup.checkpoint_ms}ms",
             "--parallelism", str(self.parallelism), *(["--lane-apart"] if setup.lane_apart else []),
             f"-Dspillway.valve.batch.max-records={setup.batch_records}",
             f"-Dspillway.valve.batch.linger={setup.batch_linger_ms} ms",
@@ -215,7 +218,9 @@ class Job:
             self.take_stock()
             if self.state() == "FINISHED":
                 return "the job had finished already"
-            kill()
+            if not kill():
+                # Another job beside the one that runs would do everything twice.
+                return "there was no JobManager to kill"
             if not wait_until(lambda: self._flink.taskmanagers() > 0, _UP_S, 0.1):
                 raise DemoError(EX_SOFTWARE, "no TaskManager comes back to the new JobManager")
             restore = self.latest()

@@ -111,4 +111,7 @@ KINDS: dict[str, Kind] = {kind.name: kind for kind in [
     Kind("clock", "clock", 1_000, 6_000, lambda dice: {"step_s": dice.one_of((3_600, -3_600))}),
 ]}
 
+# Kinds that only scenarios have: were they drawn, every seed would come to mean another schedule.
+WRITTEN: dict[str, Kind] = {"replace_sidecar": Kind("replace_sidecar", "process", 0, 0, _nothing)}
+
 FAMILIES = tuple(dict.fromkeys(kind.family for kind in KINDS.values()))

@@ -91,6 +91,12 @@ class Proxy:
                 await self._listen()
         self._call(remove)
 
+    def lead_to(self, upstream: int) -> None:
+        """From now on new connections lead to another port. Those that there are stay what they are."""
+        async def lead() -> None:
+            self._upstream = upstream
+        self._call(lead)
+
     # ------------------------------------------------------------------ in the loop's thread
 
     def _run(self) -> None:

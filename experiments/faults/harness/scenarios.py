@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Callable, Iterable
 
@@ -86,15 +87,30 @@ def _cloud_stopped(world: World, schedule: Schedule, timeline: Timeline, _struck
 
 
 def _sidecar_killed(world: World, _schedule: Schedule, timeline: Timeline, _struck: list[Struck]) -> tuple[dict, list[str]]:
-    _, up = timeline.faults[0]
-    up_ms = _wall_ms(timeline, up)
-    found = next((report.fields for report in world.proxy.reports if (report.fields.get("last_diverted_ms") or 0) > up_ms), None)
-    back = None
-    if found:
-        # A new episode says itself when it began; else the last record of the report is the best bound there is.
-        first = found["first_diverted_ms"]
-        back = (first if first > up_ms else found["last_diverted_ms"]) / 1_000 - up_ms / 1_000
+    back = _diverting_from(world.proxy.reports, _wall_ms(timeline, timeline.faults[0][1]))
     return {"diverting_again_s": _rounded(back)}, _within("diverting after the sidecar was up again", back, _SIDECAR_BACK_S)
+
+
+def _diverting_from(reports: list[Report], up_ms: int) -> float | None:
+    """How long after a moment of the wall clock a record was put into a batch."""
+    found = next((report.fields for report in reports if (report.fields.get("last_diverted_ms") or 0) > up_ms), None)
+    if not found:
+        return None
+    # A new episode says itself when it began; else the last record of the report is the best bound there is.
+    first = found["first_diverted_ms"]
+    return (first if first > up_ms else found["last_diverted_ms"]) / 1_000 - up_ms / 1_000
+
+
+def _sidecar_replaced(world: World, _schedule: Schedule, timeline: Timeline, struck: list[Struck]) -> tuple[dict, list[str]]:
+    replaced = [(one, up) for one, (_, up) in zip(struck, timeline.faults) if one.fault.kind == "replace_sidecar"]
+    back = [_diverting_from(world.proxy.reports, _wall_ms(timeline, up)) for _, up in replaced]
+    bounced = _at(world.proxy.reports, math.inf)["bounced"]
+    wrong = [f"it was not stopped as it should be, in mid-work: {one.said}" for one, _ in replaced if not one.times]
+    for seconds in back:
+        wrong += _within("diverting after the sidecar was replaced", seconds, _SIDECAR_BACK_S)
+    if bounced:
+        wrong.append(f"{bounced} records bounced for want of a sidecar")
+    return {"diverting_again_s": [_rounded(seconds) for seconds in back]}, wrong
 
 
 def _lane_frozen(world: World, _schedule: Schedule, timeline: Timeline, struck: list[Struck]) -> tuple[dict, list[str]]:
@@ -135,11 +151,16 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
+# So that there are batches in flight when it is asked to go.
+_SLOW = Fault(4_000, "function_slow", 10_000, {"kind": "slow", "every": 1, "delay_ms": 150})
 _REPLAYS = (Fault(8_000, "cancel_and_restore", params={"older": True}), Fault(8_000, "savepoint_and_restore", params={"older": True}))
 
 SCENARIOS: dict[str, Scenario] = {
     "cloud-stopped": Scenario(_of("cloud-stopped", _STEADY, Fault(4_000, "kill_lambda", 5_000)), _cloud_stopped),
     "sidecar-killed": Scenario(_of("sidecar-killed", _STEADY, Fault(4_000, "kill_sidecar", 3_500)), _sidecar_killed),
+    "sidecar-replaced": Scenario(_of("sidecar-replaced", replace(_STEADY, profile="60k:18s", batch_deadline_ms=5_000), _SLOW,
+                                     Fault(6_000, "replace_sidecar", params={"overlap": False}),
+                                     Fault(11_000, "replace_sidecar", params={"overlap": True})), _sidecar_replaced),
     # Shorter than the 5 s after which the JobManager gives the lane to another TaskManager.
     "lane-frozen": Scenario(_of("lane-frozen", replace(_STEADY, mode="auto", lane_apart=True),
                                 Fault(6_000, "stop_taskmanager", 3_500, {"which": "lane"})), _lane_frozen),

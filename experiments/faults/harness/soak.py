@@ -46,8 +46,8 @@ class Sample:
 class Sampler:
     """Looks at every process every few seconds. Use as a context manager."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, world: World, every_s: float = _EVERY_S) -> None:
+        self._world, self._every_s = world, every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler")
         self.samples: list[Sample] = []
@@ -61,7 +61,7 @@ class Sampler:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(_EVERY_S):
+        while not self._stop.wait(self._every_s):
             now = time.monotonic()
             cluster = self._world.cluster()
             processes = [("jobmanager", [cluster["jobmanager_pid"]])]
@@ -76,10 +76,14 @@ class Sampler:
 
     def check(self, _world: World, _schedule: Schedule, timeline: Timeline, _struck: list[Struck]) -> tuple[dict, list[str]]:
         """What grew, of the time of the input."""
+        return self.grown(timeline.due, timeline.ends)
+
+    def grown(self, start: float, end: float) -> tuple[dict, list[str]]:
+        """What grew from the second quarter of a time to its last one."""
         measured, wrong = {}, []
         for name in sorted({sample.name for sample in self.samples}):
-            of_it = [sample for sample in self.samples if sample.name == name and timeline.due <= sample.at < timeline.ends]
-            second, last = _quarter(of_it, timeline, 1), _quarter(of_it, timeline, 3)
+            of_it = [sample for sample in self.samples if sample.name == name]
+            second, last = (_quarter(of_it, start, end, number) for number in (1, 3))
             if not second or not last:
                 wrong.append(f"{name} was not there in the second or the last quarter")
                 continue
@@ -93,9 +97,9 @@ class Sampler:
         return {"processes": measured, "samples": len(self.samples)}, wrong
 
 
-def _quarter(samples: list[Sample], timeline: Timeline, number: int) -> list[Sample]:
-    length = (timeline.ends - timeline.due) / 4
-    start = timeline.due + number * length
+def _quarter(samples: list[Sample], start: float, end: float, number: int) -> list[Sample]:
+    length = (end - start) / 4
+    start += number * length
     return [sample for sample in samples if start <= sample.at < start + length]
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from demo import build, rest
@@ -24,26 +26,42 @@ from .proxy import Proxy
 from .schedule import Schedule
 
 PREFIX = "faults"
-TASKMANAGERS = 2
 # Enough for the whole job at the highest parallelism on one TaskManager, when the other is gone.
 _SLOTS = 3
 _FUNCTION_TIMEOUT = "3s"
 _CLUSTER = str(ROOT / "scripts" / "flink-cluster.sh")
 _UP_S = 20.0
+_STOPPING = re.compile(r"stopping: .*in_flight=(\d+)")
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """How a sidecar took its leave. `in_flight`: batches when it was asked to."""
+
+    exit_code: int
+    in_flight: int
+    drained_s: float
+    without_s: float
+
+    def __str__(self) -> str:
+        return (f"the old one had {self.in_flight} batches in flight, ended with {self.exit_code} after {self.drained_s:.2f} s; "
+                f"{self.without_s:.2f} s without any")
 
 
 class World:
     """Everything that runs. Use as a context manager; whatever happens, no process is left."""
 
-    def __init__(self, folder: Path, flink_options: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, flink_options: dict[str, str] | None = None, taskmanagers: int = 2) -> None:
         self.folder = folder
+        self._taskmanagers = taskmanagers
         self._flink_options = flink_options or {}
         self.placement = Placement.of_this_machine()
         self.processes = Processes(folder)
         self.s3_root = folder / "s3"
-        self._ports = dict(zip(("s3", "s3_admin", "lambda", "unused", "sidecar", "proxy"), free_ports(6)))
+        self._ports = dict(zip(("s3", "s3_admin", "lambda", "unused", "sidecar", "sidecar_next", "proxy"), free_ports(7)))
         self._running: dict[str, subprocess.Popen] = {}
         self._sidecar_config: Path | None = None
+        self._schedule: Schedule | None = None
         self.clock = Clock(folder)
         self.proxy = Proxy(self._ports["proxy"], self._ports["sidecar"])
         self.lambda_rules = FaultRules(self.url("lambda"), "lambda")
@@ -91,6 +109,9 @@ class World:
             "execution.checkpointing.num-retained": "3",
             # A disturbed checkpoint shall not hold up the next one for ten minutes.
             "execution.checkpointing.timeout": "8 s",
+            # One that does not find its way to a JobManager that was started anew at the old address (its old connection is kept
+            # half dead) ends, and the supervisor starts another; Flink's default is 5 min.
+            "taskmanager.registration.timeout": "15 s",
             # The S3 file system would try for minutes before it says that a write has failed.
             "fs.s3a.attempts.maximum": "4", "fs.s3a.retry.limit": "3", "fs.s3a.retry.interval": "200ms",
             "fs.s3a.connection.timeout": "3000", "fs.s3a.connection.establish.timeout": "2000",
@@ -99,7 +120,7 @@ class World:
         (self.folder / "jars").mkdir()
         self.processes.run("flink-cluster", [
             _CLUSTER, "start", "--dir", str(self.folder / "flink"), *pins, "--restart-jobmanager",
-            "--taskmanagers", str(TASKMANAGERS), "--slots", str(_SLOTS),
+            "--taskmanagers", str(self._taskmanagers), "--slots", str(_SLOTS),
             *(part for key, value in settings.items() for part in ("--conf", f"{key}={value}")),
         ])
         self.flink = Flink(self.cluster()["rest_url"])
@@ -136,6 +157,30 @@ class World:
                 process.kill()
                 process.wait()
 
+    def replace_sidecar(self, overlap: bool) -> Replaced:
+        """Ends the sidecar by SIGTERM and starts another, at the same address; or, with `overlap`, the other one first, at the next one."""
+        old, log = self._running["sidecar"], self.processes.log("sidecar")
+        place = log.stat().st_size
+        if overlap:
+            self._ports["sidecar"], self._ports["sidecar_next"] = self._ports["sidecar_next"], self._ports["sidecar"]
+            self.configure_sidecar(self._schedule)
+            self.start("sidecar")
+            self.proxy.lead_to(self._ports["sidecar"])
+        told = time.monotonic()
+        _signal(old.pid, signal.SIGTERM)
+        try:
+            exit_code = old.wait(_UP_S)
+        except subprocess.TimeoutExpired:
+            raise DemoError(EX_SOFTWARE, f"the sidecar runs {_UP_S:.0f} s after SIGTERM") from None
+        ended = time.monotonic()
+        if not overlap:
+            self.start("sidecar")
+        with open(log, "rb") as file:
+            file.seek(place)
+            said = _STOPPING.search(file.read().decode("utf-8", "replace"))
+        without_s = 0.0 if overlap else time.monotonic() - ended
+        return Replaced(exit_code, int(said[1]) if said else 0, ended - told, without_s)
+
     def pids(self, part: str) -> list[int]:
         """The process id of s3, lambda or the sidecar; none if it is down."""
         return [self._running[part].pid] if part in self._running else []
@@ -162,6 +207,7 @@ class World:
 
     def configure_sidecar(self, schedule: Schedule) -> None:
         """Writes the sidecar's configuration for a run."""
+        self._schedule = schedule
         self._sidecar_config = self.folder / f"{schedule.name}.toml"
         self._sidecar_config.write_text(f"""\
 listen = "127.0.0.1:{self._ports['sidecar']}"
@@ -228,7 +274,7 @@ mode = "{schedule.setup.mode}"
     def logs(self) -> dict[str, Path]:
         """The log of each component."""
         flink = self.folder / "flink" / "log"
-        found = {name: flink / f"{name}.log" for name in ("jobmanager", *(f"taskmanager-{i}" for i in range(TASKMANAGERS)))}
+        found = {name: flink / f"{name}.log" for name in ("jobmanager", *(f"taskmanager-{i}" for i in range(self._taskmanagers)))}
         return found | {"supervisor": flink / "supervisor.log"} | {name: self.processes.log(name) for name in ("sidecar", "lambda", "s3")}
 
     def settle(self) -> None:
@@ -242,12 +288,12 @@ mode = "{schedule.setup.mode}"
         self.s3_rules.clear()
         self.clock.set(0)
         self.end("sidecar", signal.SIGTERM)
-        if not wait_until(lambda: self.flink.taskmanagers() == TASKMANAGERS, 40, 0.1):
-            raise DemoError(EX_UNAVAILABLE, f"Flink has {self.flink.taskmanagers()} of {TASKMANAGERS} TaskManagers; see {self.folder}/flink/log")
+        if not wait_until(lambda: self.flink.taskmanagers() == self._taskmanagers, 40, 0.1):
+            raise DemoError(EX_UNAVAILABLE, f"Flink has {self.flink.taskmanagers()} of {self._taskmanagers} TaskManagers; see {self.folder}/flink/log")
         for job, state in self.flink.jobs().items():
             if state not in ("FINISHED", "FAILED", "CANCELED"):
                 self.flink.cancel(job)
-        if not wait_until(lambda: self.flink.free_slots() == TASKMANAGERS * _SLOTS, 30, 0.1):
+        if not wait_until(lambda: self.flink.free_slots() == self._taskmanagers * _SLOTS, 30, 0.1):
             raise DemoError(EX_SOFTWARE, "an old job does not give its slots back")
 
     def stop_or_continue(self, pids: list[int], number: signal.Signals) -> int:
