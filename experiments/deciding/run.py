@@ -179,7 +179,6 @@ def compare(name: str, report: dict, toml: Path, trace: Path, phases: tuple[str,
     calibrated = ["--calibrate", str(trace)] if trace.exists() else []
     common = ["simulate", str(toml), *calibrated, "--measured", str(OUT / f"{name}.json")]
     simulated = spillway(*common, "--plot", str(plot))["scenarios"][0]
-    spillway(*common, "--plot", str(plot.with_suffix(".png")))
     records = report["records"]
     share = {"real": records["diverted"] / records["received"], "simulated": simulated["whole"]["diverted_share"]}
     rows = {"both, whole run": (report["both_ms"]["p99"], simulated["whole"]["both"]["p99_ms"])}
