@@ -42,7 +42,9 @@ pub fn policy_patch(json: &[u8]) {
         }
         Err(reasons) => {
             assert!(!reasons.is_empty());
-            reasons.iter().for_each(|reason| is_one_line(reason));
+            for reason in &reasons {
+                is_one_line(reason);
+            }
         }
     }
 }

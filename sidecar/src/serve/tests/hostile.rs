@@ -21,8 +21,8 @@ const DRIP: Duration = Duration::from_millis(20);
 
 async fn serve(http: Http, divert: Divert) -> Server {
     let config = Config {
-        http,
         divert,
+        http,
         ..Config::default()
     };
     Server::start(config, &FakeFunction::new([])).await
