@@ -351,7 +351,6 @@ impl Costs {
             kept: afford(intent.kept, self.source),
             diverted: afford(intent.diverted, self.divert),
             over: afford(intent.over, self.source),
-            patient: intent.patient,
             blocked: intent.blocked,
         }
     }

@@ -7,10 +7,6 @@ use super::queue::{NOTHING, Portion, Queue};
 
 /// Depth of the token bucket (`TokenBucket.java`).
 const BUCKET_S: f64 = 0.05;
-/// What may be sent into a congested output, as a share of the local rate and seconds of that rate at once
-/// (`Admission.java`).
-const PATIENT_SHARE: f64 = 0.1;
-const PATIENT_S: f64 = 0.025;
 /// The output counts as congested when this share of its buffers is in use (`BufferedOutput.java`).
 const CONGESTED: f64 = 0.75;
 
@@ -56,7 +52,6 @@ pub(crate) struct Valve {
     directive: Option<Directive>,
     expires_ms: u64,
     tokens: f64,
-    patience: f64,
     open: Queue,
     opened_ms: u64,
     /// Until then the source sleeps.
@@ -73,8 +68,6 @@ pub(crate) struct Intent {
     pub(crate) back: f64,
     /// Records with a token.
     pub(crate) kept: f64,
-    /// Those of them that are sent into a congested output.
-    pub(crate) patient: f64,
     pub(crate) diverted: f64,
     /// Records with neither token nor credit.
     pub(crate) over: f64,
@@ -85,14 +78,11 @@ pub(crate) struct Intent {
 impl Valve {
     /// A directive has arrived.
     pub(crate) fn direct(&mut self, directive: Directive, now_ms: u64) {
-        let patient = patient_rate(&directive) * PATIENT_S / PATIENT_SHARE;
         if self.diverting(now_ms) {
             self.tokens = self.tokens.min(depth(&directive));
-            self.patience = self.patience.min(patient);
         } else {
             // A bucket that was unlimited is full.
             self.tokens = depth(&directive);
-            self.patience = patient;
         }
         self.expires_ms = now_ms + u64::from(directive.lease_ms);
         self.directive = Some(directive);
@@ -107,9 +97,6 @@ impl Valve {
         if let Some(told) = &self.directive {
             let rate = told.local_rate.unwrap_or(f64::INFINITY);
             self.tokens = (self.tokens + rate / 1e3).min(depth(told));
-            let patient = patient_rate(told);
-            self.patience =
-                (self.patience + patient / 1e3).min(patient * PATIENT_S / PATIENT_SHARE);
         }
         let congested = self.buffered > CONGESTED * buffer;
         if congested && self.was_congested {
@@ -134,13 +121,8 @@ impl Valve {
         };
         if self.diverting(now_ms) {
             let calm = (CONGESTED * buffer - self.buffered - back).max(0.0);
-            let kept = waiting.min(self.tokens.max(0.0)).min(calm + self.patience);
-            intent.kept = kept.min(room);
-            intent.patient = (intent.kept - calm).max(0.0);
-            // A record that waits for room holds up all behind it.
-            if kept <= room {
-                intent.diverted = (waiting - kept).min(self.credit(options));
-            }
+            intent.kept = waiting.min(self.tokens.max(0.0)).min(calm);
+            intent.diverted = (waiting - intent.kept).min(self.credit(options));
         }
         let rest = waiting - intent.kept - intent.diverted;
         intent.over = rest.min(room - intent.kept).max(0.0);
@@ -189,7 +171,6 @@ impl Valve {
             // What is returned spends tokens, on credit if need be; what goes local for want of credit
             // does not.
             self.tokens = (self.tokens - back - kept.min(intent.kept)).max(-depth(told));
-            self.patience -= intent.patient.min(kept);
         }
         self.buffered += back + kept;
         self.counters.to_local += back + kept;
@@ -269,13 +250,6 @@ fn depth(told: &Directive) -> f64 {
         Some(rate) if rate <= 0.0 => 0.0,
         Some(rate) => (rate * BUCKET_S).max(1.0),
     }
-}
-
-/// Records a second that may be sent into a congested output. Without a limit none: then the output alone says
-/// what must be diverted.
-fn patient_rate(told: &Directive) -> f64 {
-    told.local_rate
-        .map_or(0.0, |rate| rate.max(0.0) * PATIENT_SHARE)
 }
 
 fn batch_size(options: &Options) -> f64 {

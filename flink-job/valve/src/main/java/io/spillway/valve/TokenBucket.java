@@ -1,22 +1,17 @@
 package io.spillway.valve;
 
-/** Spends a rate. */
+/**
+ * Spends the local rate. It holds 50 ms of it: short enough that a spike is diverted before a queue
+ * can form, long enough that a source which emits in clumps is not diverted below its mean rate.
+ */
 final class TokenBucket {
 
-  private final double depthSeconds;
+  private static final double DEPTH_SECONDS = 0.05;
+
   private double perNano = Double.POSITIVE_INFINITY;
   private double depth = Double.POSITIVE_INFINITY;
   private double tokens = Double.POSITIVE_INFINITY;
   private long refilledNanos;
-
-  /**
-   * Makes an unlimited one.
-   *
-   * @param depthSeconds how long it takes to fill
-   */
-  TokenBucket(double depthSeconds) {
-    this.depthSeconds = depthSeconds;
-  }
 
   /**
    * Sets the rate. A bucket that was or becomes unlimited is full, else it keeps what it has.
@@ -27,7 +22,7 @@ final class TokenBucket {
     refill(nowNanos);
     perNano = recordsPerSecond / 1e9;
     // Less than one token could never be spent.
-    depth = recordsPerSecond == 0 ? 0 : Math.max(1, recordsPerSecond * depthSeconds);
+    depth = recordsPerSecond == 0 ? 0 : Math.max(1, recordsPerSecond * DEPTH_SECONDS);
     tokens = perNano == Double.POSITIVE_INFINITY ? depth : Math.min(tokens, depth);
   }
 

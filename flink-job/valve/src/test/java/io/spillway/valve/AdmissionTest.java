@@ -31,7 +31,7 @@ class AdmissionTest {
 
   @Test
   void theBucketHoldsFiftyMillisecondsOfTheRate() {
-    TokenBucket bucket = new TokenBucket(0.05);
+    TokenBucket bucket = new TokenBucket();
     bucket.rate(1_000, 0);
     assertThat(drain(bucket)).isEqualTo(50);
     bucket.refill(10_000_000);
@@ -42,7 +42,7 @@ class AdmissionTest {
 
   @Test
   void aSmallRateStillGetsItsTokens() {
-    TokenBucket bucket = new TokenBucket(0.05);
+    TokenBucket bucket = new TokenBucket();
     bucket.rate(1, 0);
     assertThat(drain(bucket)).isEqualTo(1);
     bucket.refill(999_999_999);
@@ -53,7 +53,7 @@ class AdmissionTest {
 
   @Test
   void aRateOfZeroHasNoTokenAndNoLimitAlwaysHas() {
-    TokenBucket bucket = new TokenBucket(0.05);
+    TokenBucket bucket = new TokenBucket();
     bucket.rate(0, 0);
     bucket.refill(1_000_000_000);
     assertThat(bucket.hasToken()).isFalse();
@@ -66,7 +66,7 @@ class AdmissionTest {
 
   @Test
   void aNewRateNeitherGivesNorTakesWhatIsInTheBucket() {
-    TokenBucket bucket = new TokenBucket(0.05);
+    TokenBucket bucket = new TokenBucket();
     bucket.rate(1_000, 0);
     assertThat(drain(bucket)).isEqualTo(50);
     bucket.rate(2_000, 0);
@@ -77,7 +77,7 @@ class AdmissionTest {
 
   @Test
   void theDebtOfTheBucketIsBounded() {
-    TokenBucket bucket = new TokenBucket(0.05);
+    TokenBucket bucket = new TokenBucket();
     bucket.rate(1_000, 0);
     for (int i = 0; i < 10_000; i++) {
       bucket.take();
@@ -109,36 +109,6 @@ class AdmissionTest {
       kept++;
     }
     assertThat(kept).isLessThan(8);
-  }
-
-  @Test
-  void aClumpStaysLocalAlthoughTheOutputIsCongestedForAMoment() {
-    FakeOutput output = new FakeOutput();
-    output.congested = true;
-    Admission admission = admission(10_000, output);
-    assertThat(keptOf(admission, 1_000)).isEqualTo(250);
-  }
-
-  @Test
-  void aTenthOfTheRateWaitsForAnOutputThatStaysCongested() {
-    FakeOutput output = new FakeOutput();
-    output.congested = true;
-    Admission admission = admission(10_000, output);
-    keptOf(admission, 1_000);
-    int kept = 0;
-    for (int ms = 0; ms < 1_000; ms += 10) {
-      clock.advance(Duration.ofMillis(10));
-      kept += keptOf(admission, 1_000);
-    }
-    assertThat(kept).isBetween(990, 1_000);
-  }
-
-  private static int keptOf(Admission admission, int records) {
-    int kept = 0;
-    for (int i = 0; i < records; i++) {
-      kept += admission.staysLocal() ? 1 : 0;
-    }
-    return kept;
   }
 
   private Admission admission(double rate) {
