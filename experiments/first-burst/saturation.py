@@ -8,7 +8,9 @@ import shutil
 import statistics
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Callable, Iterator
 
 import oracle
 from demo import build, options, rest, run, services
@@ -20,17 +22,35 @@ from demo.processes import Processes
 # 60 s at 200 000 records/s. The job's hot code is compiled long before the middle. What runs ten times a second or once a
 # checkpoint (Flink's RPC, S3, HTTP, XML) is still being compiled minutes later, so the compiler is accounted for, see _rate.
 PROFILE = "1M:12s"
+# A job on a cluster that is warm has only its own code to compile.
+_WARM_PROFILE = "1M:6s"
 _WARM_UP_SHARE, _END_SHARE = 0.5, 0.95
 _POLL_S = 0.5
 
 
 def compare(console: Console, out: Path, pairs: int) -> dict:
-    """Interleaved pairs of runs; the ratio of each pair, and their median and spread."""
+    """Interleaved pairs of runs, each on a fresh cluster; the ratio of each pair, and their median and spread."""
+    def one(valve: str) -> dict:
+        with _system(console, out, valve == "on") as system:
+            return system.run(PROFILE, valve)
+    return _compare(console, pairs, one)
+
+
+def compare_warm(console: Console, out: Path, pairs: int) -> dict:
+    """The same on one cluster, job after job: Flink's own code is compiled, as in a worker that has run for long. Before
+    them comes a pair that does not count. The sidecar is there for all of them, with nothing to do for a job without a valve."""
+    with _system(console, out, with_sidecar=True) as system:
+        for valve in ("on", "off"):
+            system.run(_WARM_PROFILE, valve)
+        return _compare(console, pairs, lambda valve: system.run(_WARM_PROFILE, valve))
+
+
+def _compare(console: Console, pairs: int, one: Callable[[str], dict]) -> dict:
     runs: list[dict] = []
     for number in range(pairs):
         # Every other pair starts with the other one, so that a drift of the machine favours neither.
         order = ("off", "on") if number % 2 == 0 else ("on", "off")
-        pair = {valve: measure(console, out, valve) for valve in order}
+        pair = {valve: one(valve) for valve in order}
         runs.append({"order": order, **pair})
         console.step(f"pair {number + 1}: " + ", ".join(f"{name} {_ratio(runs[-1], name):.3f}" for name in _RATES))
     return {"runs": runs, "summary": {name: _summary(runs, name) for name in _RATES}}
@@ -50,11 +70,33 @@ def _summary(runs: list[dict], name: str) -> dict:
         "ratio": {"median": round(statistics.median(ratios), 4), "min": round(min(ratios), 4), "max": round(max(ratios), 4)}}
 
 
-def measure(console: Console, out: Path, valve: str) -> dict:
-    """One run on a fresh cluster: records per second from 35 % to 95 % of the input."""
+@dataclasses.dataclass(frozen=True)
+class _System:
+    """A cluster with its cloud, and a sidecar if there is one."""
+
+    console: Console
+    folder: Path
+    processes: Processes
+    placement: Placement
+    cluster: services.Cluster
+    sidecar: str | None
+    out: Path
+
+    def run(self, profile: str, valve: str) -> dict:
+        """A job that runs as fast as it can, with a valve that diverts nothing or without one: its records per second."""
+        chosen = _options(self.out, profile, valve)
+        # What the job before has written would be refused, since it would count.
+        shutil.rmtree(self.folder / "s3" / services.BUCKET / services.OUTPUT.rsplit("/", 1)[1], ignore_errors=True)
+        with self.placement.out_of_the_way():
+            job = self.cluster.submit(self.processes, chosen, run.own_text(chosen), self.folder, self.sidecar if valve == "on" else None)
+            worker = self.cluster.state()["taskmanager_pids"][0]
+            return _rate(_follow(self.console, job, worker, valve), _words_in_all(chosen), chosen.profile.records)
+
+
+@contextmanager
+def _system(console: Console, out: Path, with_sidecar: bool) -> Iterator[_System]:
+    """Starts all of it, and ends it."""
     build.check_tools(build=True)
-    job_options = ("--unpaced",) if valve == "on" else ("--unpaced", "--valve", "off")
-    chosen = dataclasses.replace(options.parse(["--profile", PROFILE, "--burst", "off", "--out", str(out)]), job_options=job_options)
     folder = Path(tempfile.mkdtemp(prefix="saturation-", dir=out))
     placement = Placement.of_this_machine()
     try:
@@ -62,14 +104,17 @@ def measure(console: Console, out: Path, valve: str) -> dict:
             build.build(processes, console)
             cloud = services.LocalCloud.start(processes, placement, folder)
             cluster = services.Cluster.start(processes, placement, folder, cloud)
-            sidecar = services.start_sidecar(processes, placement, folder, chosen, cluster, cloud) if valve == "on" else None
-            with placement.out_of_the_way():
-                job = cluster.submit(processes, chosen, run.own_text(chosen), folder, sidecar)
-                worker = cluster.state()["taskmanager_pids"][0]
-                return _rate(_follow(console, job, worker, valve), _words_in_all(chosen), chosen.profile.records)
+            chosen = _options(out, PROFILE, "on")
+            sidecar = services.start_sidecar(processes, placement, folder, chosen, cluster, cloud) if with_sidecar else None
+            yield _System(console, folder, processes, placement, cluster, sidecar, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         console.clear()
+
+
+def _options(out: Path, profile: str, valve: str) -> options.Options:
+    job_options = ("--unpaced",) if valve == "on" else ("--unpaced", "--valve", "off")
+    return dataclasses.replace(options.parse(["--profile", profile, "--burst", "off", "--out", str(out)]), job_options=job_options)
 
 
 @dataclasses.dataclass(frozen=True)
