@@ -23,10 +23,13 @@ from .world import PREFIX, World
 
 # From submission until the first record is due: deploying takes about a second.
 _LEAD_MS = 3_000
+# The same for the first job of a cluster: its processes have yet to load and compile all that a job needs.
+_COLD_LEAD_MS = 12_000
 # What a run may take beyond its input: some restarts of seconds each, and the deadlines of batches.
 _STUCK_AFTER_S = 75.0
 _AFTER_FAULT_S = 1.5
 _LINES = 4
+_WIDTH = 200
 _OF_THE_JOB = ("submissions", "flink_restarts", "checkpoints_completed", "checkpoints_failed")
 
 
@@ -91,7 +94,7 @@ def conduct(world: World, schedule: Schedule, input_file: Path, say: Callable[[s
         world.start("sidecar")
         world.proxy.reports.clear()
         now_ms = time.time_ns() // 1_000_000
-        due_ms = -(-(now_ms + _LEAD_MS) // 1_000) * 1_000
+        due_ms = -(-(now_ms + (_COLD_LEAD_MS if paced and not world.warm else _LEAD_MS)) // 1_000) * 1_000
         due = time.monotonic() + (due_ms - now_ms) / 1_000
         length_s = sum(float(part.split(":")[1].removesuffix("s")) for part in schedule.setup.profile.split(","))
         timeline = Timeline(due, due + length_s, due_ms)
@@ -100,6 +103,7 @@ def conduct(world: World, schedule: Schedule, input_file: Path, say: Callable[[s
         injector = Injector(world, job)
         outcome.struck = _play(world, schedule, timeline, injector, logs, say)
         _until_finished(world, job, timeline, outcome)
+        world.warm = True
         if not outcome.wrong:
             found = audit.audit(world, schedule, job, input_file, expect_replay)
             outcome.balance, outcome.wrong = found.balance, outcome.wrong + found.wrong
@@ -148,19 +152,21 @@ def _play(world: World, schedule: Schedule, timeline: Timeline, injector: Inject
                 say(f"{now - timeline.due:5.1f} s  {fault.kind} ends" + (f": {struck[number].said}" if struck[number].said else ""))
             agenda.append((now + _AFTER_FAULT_S, 2, number, "look"))
         else:
-            _tell(fault.describe(), logs.between(marks[number], logs.mark(), _LINES), world.folder / schedule.name / "around-faults.txt")
+            _tell(fault.describe(), logs.between(marks[number], logs.mark(), _LINES), world.folder / schedule.name / "around-faults.txt", say)
     injector.wait()
     for one in struck:
         say(f"         {one.fault.kind}: " + (f"struck {one.times} times" if one.times else "missed") + (f", {one.said}" if one.said else ""))
     return struck
 
 
-def _tell(title: str, said: dict[str, list[str]], file: Path) -> None:
+def _tell(title: str, said: dict[str, list[str]], file: Path, say: Callable[[str], None]) -> None:
+    """What each component logged around a fault: whole into a file, for the eye cut to a line's length."""
     with open(file, "a", encoding="utf-8") as out:
         print(f"\n== {title}", file=out)
         for name, lines in said.items():
             for line in lines:
                 print(f"   {name:14} {line}", file=out)
+                say(f"         | {name:14} {line}"[:_WIDTH])
 
 
 def _until_finished(world: World, job: Job, timeline: Timeline, outcome: Outcome) -> None:

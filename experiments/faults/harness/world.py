@@ -53,6 +53,8 @@ class World:
 
     def __init__(self, folder: Path, flink_options: dict[str, str] | None = None, taskmanagers: int = 2) -> None:
         self.folder = folder
+        # Whether its cluster has run a job.
+        self.warm = False
         self._taskmanagers = taskmanagers
         self._flink_options = flink_options or {}
         self.placement = Placement.of_this_machine()

@@ -12,7 +12,7 @@ mod lambda;
 mod limit;
 mod metrics;
 pub(crate) mod retry;
-mod settle;
+pub(crate) mod settle;
 mod tally;
 mod turnstile;
 
@@ -76,6 +76,9 @@ pub enum Refusal {
         /// What happened.
         why: String,
     },
+    /// It was the trial of a lane that is shut, and goes on without its sender.
+    #[error("the cloud lane is shut, and its trial was not settled within {0:?}: {1}")]
+    TrialUnsettled(Duration, String),
     /// The deadline passed; the outcome is unknown.
     #[error("no receipt within {0:?}; last: {1}")]
     Deadline(Duration, String),
@@ -94,6 +97,7 @@ impl Refusal {
             Self::QueueFull { .. } => "queue-full",
             Self::Throttled { .. } => "throttled",
             Self::Shut { .. } => "cloud-lane-shut",
+            Self::TrialUnsettled(..) => "trial-unsettled",
             Self::Deadline(..) => "deadline-exceeded",
             Self::Misconfigured(_) => "cloud-lane-misconfigured",
         }
@@ -113,6 +117,8 @@ pub struct Divert {
     max_concurrency: u32,
     queue: u32,
     stopping: AtomicBool,
+    /// So long the sender of a trial waits.
+    trial_patience: Duration,
     pub(crate) tally: Tally,
 }
 
@@ -148,6 +154,8 @@ pub(crate) struct CircuitHealth {
 pub struct Slot {
     _permit: OwnedSemaphorePermit,
     divert: Arc<Divert>,
+    /// Whether the lane is shut and this batch finds out if it has to be.
+    trial: bool,
 }
 
 impl Drop for Slot {
@@ -179,6 +187,7 @@ impl Divert {
             max_concurrency: settings.max_concurrency,
             queue: settings.queue,
             stopping: AtomicBool::new(false),
+            trial_patience: settle::TRIAL_PATIENCE,
             tally: Tally::new(),
         }
     }
@@ -253,7 +262,9 @@ impl Divert {
             });
         };
         // Last, so that a trial is not used up by a batch that has no place.
-        if let Gate::Shut { rest, why } = self.control().breaker.admit(self.clock.now()) {
+        let gate = self.control().breaker.admit(self.clock.now());
+        let trial = gate == Gate::Trial;
+        if let Gate::Shut { rest, why } = gate {
             self.tally.turned_away.inc();
             return Err(Refusal::Shut {
                 retry_after: rest,
@@ -264,6 +275,7 @@ impl Divert {
         Ok(Slot {
             _permit: permit,
             divert: Arc::clone(self),
+            trial,
         })
     }
 

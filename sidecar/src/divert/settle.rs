@@ -1,12 +1,14 @@
 //! One batch on its way: attempts until it has its receipt, cannot have one, or is out of time.
 
 use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use spillway_core::batch::BatchView;
 use spillway_core::envelope::{Answer, EnvelopeError, Invocation};
-use tokio::time::Instant;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use super::limit::Outcome;
 use super::retry::{Class, Verdict, judge, may_have_run, pause, trouble};
@@ -15,6 +17,9 @@ use crate::decide::Moment;
 
 /// A silence shorter than this says more about the batch's deadline than about the cloud.
 const TELLING_SILENCE: Duration = Duration::from_secs(1);
+/// So long a trial's sender waits. Its watermark waits as well, and trials go on for as long as the cloud stands
+/// still: a deadline's worth of open windows each time would delay the local lane's results and slow it down.
+pub(crate) const TRIAL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a batch is waiting for, or what its last attempt came to.
 enum Last {
@@ -26,35 +31,76 @@ enum Last {
 impl Slot {
     /// Has a batch processed and gives back its receipt as one line of JSON. `body` are the bytes that
     /// `batch` was parsed from. Answers within `deadline`.
+    ///
+    /// If the lane is shut and this batch is its trial, its sender has an answer within a second, so that it can
+    /// use the batch otherwise. What becomes of the trial then still tells whether the cloud is back, however long its
+    /// first start takes.
     pub async fn process(
-        &self,
+        self,
         batch: &BatchView<'_>,
         body: &Bytes,
         deadline: Duration,
     ) -> Result<String, Refusal> {
-        let divert = &self.divert;
-        let tally = &divert.tally;
-        tally.batches.inc();
-        tally.bytes_in.inc_by(body.len() as u64);
-        let started = Instant::now();
-        let mut last = Last::Place;
-        let settling = self.settle(batch, body, started + deadline, &mut last);
-        let settled = tokio::time::timeout(deadline, settling).await;
+        if self.trial {
+            let (sender, answer) = oneshot::channel();
+            tokio::spawn(self.try_out(body.clone(), deadline, sender));
+            let broken_off = |_| Err(Refusal::Deadline(deadline, "it was broken off".into()));
+            return answer.await.unwrap_or_else(broken_off);
+        }
+        let (started, last) = self.begin(body);
+        let settling = self.settle(batch, body, started + deadline, &last);
+        let settled = timeout_at(started + deadline, settling).await;
         let result = settled.unwrap_or_else(|_| {
-            let what = match last {
-                Last::Place => "waiting for an invocation".to_owned(),
-                Last::Failed(why) => why,
-                Last::Answer { since } => {
-                    let silence = divert.clock.now().since(since);
-                    let what = format!("no answer in {} ms", silence.as_millis());
-                    if silence >= TELLING_SILENCE {
-                        divert.failed(Trouble::Timeout, &what, None);
-                    }
-                    what
-                }
-            };
+            let what = self.overdue(&last, TELLING_SILENCE);
             Err(Refusal::Deadline(deadline, what))
         });
+        self.outcome(batch, started, result)
+    }
+
+    /// Like [`Self::process`], with its own copy of all that its sender may have dropped.
+    async fn try_out(
+        self,
+        body: Bytes,
+        deadline: Duration,
+        sender: oneshot::Sender<Result<String, Refusal>>,
+    ) {
+        // It has been parsed before.
+        let Ok(batch) = BatchView::parse(&body) else {
+            return;
+        };
+        let (started, last) = self.begin(&body);
+        let end = started + deadline;
+        let patience = self.divert.trial_patience;
+        let mut settling = pin!(self.settle(&batch, &body, end, &last));
+        if let Ok(result) = timeout_at(end.min(started + patience), &mut settling).await {
+            sender.send(self.outcome(&batch, started, result)).ok();
+            return;
+        }
+        let what = self.overdue(&last, patience / 2);
+        let refusal = Refusal::TrialUnsettled(patience.min(deadline), what);
+        sender
+            .send(self.outcome(&batch, started, Err(refusal)))
+            .ok();
+        // Its answer still counts for the breaker, but it is no batch any more.
+        if let Ok(Ok(_)) = timeout_at(end, settling).await {
+            tracing::info!(batch = %batch.id(), job = %batch.job(), "a trial was settled late: its partial is an orphan");
+        }
+    }
+
+    fn begin(&self, body: &Bytes) -> (Instant, Mutex<Last>) {
+        let tally = &self.divert.tally;
+        tally.batches.inc();
+        tally.bytes_in.inc_by(body.len() as u64);
+        (Instant::now(), Mutex::new(Last::Place))
+    }
+
+    fn outcome(
+        &self,
+        batch: &BatchView<'_>,
+        started: Instant,
+        result: Result<Answer, Refusal>,
+    ) -> Result<String, Refusal> {
+        let tally = &self.divert.tally;
         match result {
             Ok(answer) => {
                 tally.settled(started.elapsed(), answer.receipt.records, &answer.timing);
@@ -68,12 +114,29 @@ impl Slot {
         }
     }
 
+    /// What a batch that is overdue was waiting for. Tells the breaker of a silence of at least `telling`.
+    fn overdue(&self, last: &Mutex<Last>, telling: Duration) -> String {
+        let divert = &self.divert;
+        match &*locked(last) {
+            Last::Place => "waiting for an invocation".to_owned(),
+            Last::Failed(why) => why.clone(),
+            Last::Answer { since } => {
+                let silence = divert.clock.now().since(*since);
+                let what = format!("no answer in {} ms", silence.as_millis());
+                if silence >= telling {
+                    divert.failed(Trouble::Timeout, &what, None);
+                }
+                what
+            }
+        }
+    }
+
     async fn settle(
         &self,
         batch: &BatchView<'_>,
         body: &Bytes,
         end: Instant,
-        last: &mut Last,
+        last: &Mutex<Last>,
     ) -> Result<Answer, Refusal> {
         let divert = &*self.divert;
         let mut tries = 0;
@@ -85,7 +148,7 @@ impl Slot {
                 // kept: a copy of every payload would cost each batch some megabytes.
                 let payload = encode(body.clone()).await?;
                 divert.tally.bytes_out.inc_by(payload.len() as u64);
-                *last = Last::Answer {
+                *locked(last) = Last::Answer {
                     since: divert.clock.now(),
                 };
                 let result = if tries == 0 {
@@ -105,7 +168,7 @@ impl Slot {
                 Verdict::Retry(class) => class,
                 Verdict::GiveUp(refusal) => return Err(refusal),
             };
-            *last = Last::Failed(why);
+            *locked(last) = Last::Failed(why);
             tries += 1;
             let seed = batch.id().sequence() ^ (u64::from(batch.id().subtask()) << 40);
             let wait = pause(tries, seed).max(asked.unwrap_or_default());
@@ -121,6 +184,10 @@ impl Slot {
             tokio::time::sleep(wait).await;
         }
     }
+}
+
+fn locked(last: &Mutex<Last>) -> MutexGuard<'_, Last> {
+    last.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The rest that an error asks for, if it does.

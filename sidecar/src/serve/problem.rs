@@ -66,6 +66,7 @@ impl From<Refusal> for Problem {
             Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::QueueFull { .. } | Refusal::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Shut { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::TrialUnsettled(..) => StatusCode::FAILED_DEPENDENCY,
             Refusal::Deadline(..) => StatusCode::GATEWAY_TIMEOUT,
             Refusal::Misconfigured(_) => StatusCode::BAD_GATEWAY,
         };
@@ -109,5 +110,38 @@ impl IntoResponse for Problem {
             headers.insert(RETRY_AFTER, value);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the valve does with a batch depends on the status alone, see `proto/README.md`.
+    #[test]
+    fn each_refusal_has_the_status_that_the_valve_knows() {
+        let wait = Duration::from_secs(1);
+        let why = String::new;
+        let refusals = [
+            (Refusal::Malformed(why()), 422),
+            (Refusal::Conflict(why()), 422),
+            (Refusal::TooLarge(why()), 413),
+            (Refusal::QueueFull { retry_after: wait }, 429),
+            (Refusal::Throttled { retry_after: wait }, 429),
+            (
+                Refusal::Shut {
+                    retry_after: wait,
+                    why: why(),
+                },
+                503,
+            ),
+            (Refusal::TrialUnsettled(wait, why()), 424),
+            (Refusal::Deadline(wait, why()), 504),
+            (Refusal::Misconfigured(why()), 502),
+        ];
+        for (refusal, status) in refusals {
+            let what = refusal.slug();
+            assert_eq!(Problem::from(refusal).status.as_u16(), status, "{what}");
+        }
     }
 }

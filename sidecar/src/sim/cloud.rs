@@ -13,6 +13,7 @@ use crate::divert::QUEUE_RETRY;
 use crate::divert::breaker::{Breaker, Gate, Trouble};
 use crate::divert::cost::{lambda_usd, puts_usd};
 use crate::divert::retry::pause;
+use crate::divert::settle::TRIAL_PATIENCE;
 
 /// From the valve to the sidecar and back, on one machine.
 const WIRE_MS: u64 = 1;
@@ -64,8 +65,10 @@ struct Flight {
     stage: Stage,
     /// Attempts that failed since the last send.
     failed: u32,
-    /// Its job has died: nobody waits for the receipt.
+    /// Its job has died, or it is a trial that was given back: nobody waits for the receipt.
     orphan: bool,
+    /// The lane is shut, and this one finds out whether it has to be: since when.
+    trial_since_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,6 +94,12 @@ enum Stage {
     Pausing { until_ms: u64 },
     /// The next attempt would come too late.
     GivenUp,
+}
+
+impl Flight {
+    fn waits_for_an_answer(&self) -> bool {
+        matches!(self.stage, Stage::Silent | Stage::Running { .. })
+    }
 }
 
 impl<'a> Cloud<'a> {
@@ -155,6 +164,7 @@ impl<'a> Cloud<'a> {
             },
             failed: 0,
             orphan: false,
+            trial_since_ms: None,
         });
     }
 
@@ -187,6 +197,15 @@ impl<'a> Cloud<'a> {
                 Stage::Running { fixed_ms, left_ms, .. } if fixed_ms <= 0.0 && left_ms <= 0.0
             );
             let over = now_ms >= flight.batch.sealed_ms + self.deadline_ms;
+            let trial = flight.trial_since_ms.filter(|_| !flight.orphan);
+            if !settled
+                && !over
+                && trial.is_some_and(|since| now_ms >= since + millis(TRIAL_PATIENCE))
+            {
+                self.give_back(index, now_ms, events);
+                index += 1;
+                continue;
+            }
             if settled || over || flight.stage == Stage::GivenUp {
                 let flight = self.flights.remove(index);
                 self.finish(flight, settled, now_ms, events);
@@ -254,9 +273,6 @@ impl<'a> Cloud<'a> {
     }
 
     fn admit(&mut self, index: usize, now_ms: u64) -> Stage {
-        if let Gate::Shut { rest, .. } = self.breaker.gate(at(now_ms)) {
-            return self.again(index, now_ms, rest);
-        }
         let here = self
             .flights
             .iter()
@@ -265,7 +281,32 @@ impl<'a> Cloud<'a> {
         if here.count() >= slots {
             return self.again(index, now_ms, QUEUE_RETRY);
         }
+        match self.breaker.admit(at(now_ms)) {
+            Gate::Open => {}
+            Gate::Trial => self.flights[index].trial_since_ms = Some(now_ms),
+            Gate::Shut { rest, .. } => return self.again(index, now_ms, rest),
+        }
         Stage::Queued
+    }
+
+    /// A trial's sender does not wait for its deadline; its answer still tells whether the cloud is back.
+    fn give_back(&mut self, index: usize, now_ms: u64, events: &mut Vec<Event>) {
+        let flight = &mut self.flights[index];
+        flight.orphan = true;
+        events.push(Event::Bounced {
+            subtask: flight.batch.subtask,
+            content: std::mem::take(&mut flight.batch.content),
+        });
+        self.tally.bounced += 1;
+        if self.flights[index].waits_for_an_answer() {
+            self.silent(now_ms);
+        }
+    }
+
+    /// A cloud that says nothing is as good as none.
+    fn silent(&mut self, now_ms: u64) {
+        self.breaker
+            .failed(Trouble::Timeout, "no answer yet", None, at(now_ms));
     }
 
     /// The valve sends it again after `wait`, unless that is beyond its deadline.
@@ -346,10 +387,9 @@ impl<'a> Cloud<'a> {
             self.tally.settled += 1;
             self.tally.billed_ms += self.billed_ms(&flight);
         } else {
-            if matches!(flight.stage, Stage::Silent | Stage::Running { .. }) {
-                // A cloud that says nothing is as good as none.
-                self.breaker
-                    .failed(Trouble::Timeout, "no answer yet", None, at(now_ms));
+            let given_back = flight.orphan && flight.trial_since_ms.is_some();
+            if flight.waits_for_an_answer() && !given_back {
+                self.silent(now_ms);
             }
             self.tally.bounced += u64::from(!flight.orphan);
         }

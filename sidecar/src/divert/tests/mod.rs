@@ -191,6 +191,98 @@ async fn a_cloud_that_is_silent_for_long_is_shut() {
     );
 }
 
+/// A lane whose trials are given back at once, which three silences have shut; its rest is over.
+async fn silent_lane(then: Reply) -> (Arc<Divert>, Arc<FakeFunction>, Arc<StoppedClock>) {
+    let script = std::iter::repeat_n(Reply::Hold, 3).chain(std::iter::repeat_n(then, 4));
+    let function = FakeFunction::new(script);
+    let (divert, clock) = timed_lane(&function, 2, 0);
+    let mut divert = Arc::into_inner(divert).unwrap();
+    divert.trial_patience = Duration::from_millis(30);
+    let divert = Arc::new(divert);
+    for _ in 0..3 {
+        let silence = async {
+            function.begun(1).await;
+            clock.advance(Duration::from_secs(2));
+        };
+        let (refusal, ()) = tokio::join!(send(&divert, ID, Duration::from_millis(30)), silence);
+        assert_eq!(refusal.unwrap_err().slug(), "deadline-exceeded");
+    }
+    assert!(matches!(divert.admit(), Err(Refusal::Shut { .. })));
+    clock.advance(Duration::from_millis(500));
+    (divert, function, clock)
+}
+
+/// How often in a row the lane has waited for an answer in vain, as its reason says.
+fn silences(divert: &Arc<Divert>) -> String {
+    let Err(Refusal::Shut { why, .. }) = divert.admit() else {
+        panic!("the lane is open");
+    };
+    why.split(' ').next().unwrap().to_owned()
+}
+
+async fn idle(divert: &Arc<Divert>) {
+    while divert.in_flight() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_silent_trial_goes_back_soon_and_its_late_answer_still_opens_the_lane() {
+    let (divert, function, clock) = silent_lane(Reply::Hold).await;
+    let silence = async {
+        function.begun(1).await;
+        clock.advance(Duration::from_secs(1));
+    };
+    let (refusal, ()) = tokio::join!(send(&divert, ID, LONG), silence);
+    assert_eq!(refusal.unwrap_err().slug(), "trial-unsettled");
+    assert_eq!(silences(&divert), "4");
+    // It rests anew, twice as long.
+    clock.advance(Duration::from_millis(999));
+    assert!(matches!(divert.admit(), Err(Refusal::Shut { .. })));
+    function.release(1);
+    idle(&divert).await;
+    assert_eq!(divert.lane(), CloudLane::Open { credits: 2 });
+    // It is not a receipt that anyone has.
+    assert_eq!(divert.tally.receipts.get(), 0);
+}
+
+#[tokio::test]
+async fn a_trial_that_stays_silent_is_counted_once() {
+    let (divert, function, clock) = silent_lane(Reply::Hold).await;
+    let silence = async {
+        function.begun(1).await;
+        clock.advance(Duration::from_secs(1));
+    };
+    let deadline = Duration::from_millis(90);
+    let (refusal, ()) = tokio::join!(send(&divert, ID, deadline), silence);
+    assert_eq!(refusal.unwrap_err().slug(), "trial-unsettled");
+    // The rest is over, and another trial under way, when the first one comes to its deadline.
+    clock.advance(Duration::from_secs(2));
+    let next = divert.admit().unwrap();
+    while divert.in_flight() > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(silences(&divert), "4");
+    drop(next);
+}
+
+#[tokio::test]
+async fn a_trial_that_is_answered_with_an_error_is_no_silence() {
+    let (divert, _, _) = silent_lane(unreachable_cloud()).await;
+    let refusal = send(&divert, ID, LONG).await.unwrap_err();
+    assert_eq!(refusal.slug(), "trial-unsettled");
+    assert!(refusal.to_string().contains("reset"), "{refusal}");
+    assert_eq!(silences(&divert), "3");
+}
+
+#[tokio::test]
+async fn a_trial_that_is_settled_opens_the_lane() {
+    let (divert, _, _) = silent_lane(Reply::Receipt).await;
+    let receipt = send(&divert, ID, LONG).await.unwrap();
+    assert!(receipt.contains(ID), "{receipt}");
+    assert_eq!(divert.lane(), CloudLane::Open { credits: 2 });
+}
+
 #[tokio::test]
 async fn short_deadlines_do_not_shut_a_cloud_that_had_no_time_to_answer() {
     let function = FakeFunction::new(std::iter::repeat_n(Reply::Hold, 10));

@@ -77,7 +77,7 @@ class SendOutcomeTest {
   }
 
   @ParameterizedTest
-  @ValueSource(ints = {400, 401, 403, 404, 413, 415, 422, 204, 301})
+  @ValueSource(ints = {400, 401, 403, 404, 413, 415, 422, 424, 204, 301})
   void whatWillNotFareBetterBounces(int status) {
     assertThat(of(status, "why")).isEqualTo(new SendOutcome.Bounce("status " + status + ": why"));
   }
