@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 
 from . import build, samples, services
@@ -49,8 +50,8 @@ def make(
         "local_capacity_from": capacity_from,
         "spike_rate_per_s": phases.spike_rate_per_s,
         "divert": {name: divert.get(name) for name in ("batches", "failed", "retries", "throttled", "p50_ms", "p99_ms")},
-        "function": {name: function.get(name) for name in ("invocations", "cold_starts", "init_ms", "ns_per_record", "billed_ms")}
-        | {"binary_bytes": build.BINARIES["spillway-burst"].stat().st_size, "memory_mb": services.MEMORY_MB},
+        "function": {name: function.get(name) for name in ("invocations", "cold_starts", "ns_per_record", "billed_ms")}
+        | {"init_ms": _median(cloud["init_ms"]), "binary_bytes": build.BINARIES["spillway-burst"].stat().st_size, "memory_mb": services.MEMORY_MB},
         "cost_usd": _cost(status.get("cost_usd") or {}, balance["diverted"]),
         "result": {
             "rows": verdict.rows, "sha256_of_canonical_csv": verdict.sha256, "uri": f"{services.LOCATION}/final/",
@@ -75,6 +76,10 @@ def _capacity(options: Options, watch: Watch, timeline: list[dict]) -> tuple[flo
             return sum(behind) / len(behind), f"the local lane saturated, {len(behind)} s of the spike"
     estimate = watch.samples.capacity_per_s
     return estimate, "the sidecar's last estimate" if estimate else None
+
+
+def _median(measured: list[float]) -> float | None:
+    return round(statistics.median(measured), 3) if measured else None
 
 
 def _phases(lane: dict) -> dict:

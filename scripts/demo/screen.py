@@ -80,7 +80,7 @@ def _figures(report: dict) -> list[str]:
             lines.append(f"  Latency   {lane}, p50 / p99 / max:  " + "   ".join(parts))
     if function["invocations"]:
         lines.append(f"  Function  {function['invocations']:,} invocations, {function['cold_starts']} cold starts, {_number(function['ns_per_record'])} ns/record, "
-                     f"{function['binary_bytes'] / 1e6:.1f} MB binary; batches p50 {_ms(divert['p50_ms'])}, p99 {_ms(divert['p99_ms'])}")
+                     f"{function['binary_bytes'] / 1e6:.1f} MB binary, init {_ms(function['init_ms'])}; batches p50 {_ms(divert['p50_ms'])}, p99 {_ms(divert['p99_ms'])}")
     if cost["per_million_records"] is not None:
         lines.append(f"  Cost      ${cost['lambda'] + cost['s3_puts']:.6f} at AWS list price: Lambda ${cost['lambda']:.6f}, S3 PUTs ${cost['s3_puts']:.6f}; "
                      f"${cost['per_million_records']:.4f} per million diverted records")
