@@ -15,6 +15,10 @@ _PHASES = ("baseline", "spike", "after")
 _MEASURES = ("count", "p50", "p99", "max")
 # A lane whose records wait that long has all the work it can do.
 _BEHIND_MS = 1_000
+# AWS list prices, us-east-1, x86.
+_USD_PER_GB_SECOND = 0.0000166667
+_USD_PER_REQUEST = 0.20 / 1e6
+_USD_PER_PUT = 0.005 / 1e3
 
 
 def make(
@@ -50,9 +54,9 @@ def make(
         "local_capacity_from": capacity_from,
         "spike_rate_per_s": phases.spike_rate_per_s,
         "divert": {name: divert.get(name) for name in ("batches", "failed", "retries", "throttled", "p50_ms", "p99_ms")},
-        "function": {name: function.get(name) for name in ("invocations", "cold_starts", "ns_per_record", "billed_ms")}
-        | {"init_ms": _median(cloud["init_ms"]), "binary_bytes": build.BINARIES["spillway-burst"].stat().st_size, "memory_mb": services.MEMORY_MB},
-        "cost_usd": _cost(status.get("cost_usd") or {}, balance["diverted"]),
+        "function": {name: function.get(name) for name in ("invocations", "cold_starts", "ns_per_record")}
+        | {"billed_ms": cloud["billed_ms"], "init_ms": _median(cloud["init_ms"]), "binary_bytes": build.BINARIES["spillway-burst"].stat().st_size, "memory_mb": services.MEMORY_MB},
+        "cost_usd": _cost(cloud, balance["diverted"]),
         "result": {
             "rows": verdict.rows, "sha256_of_canonical_csv": verdict.sha256, "uri": f"{services.LOCATION}/final/",
             "csv": str(options.out / "final.csv"),
@@ -87,11 +91,13 @@ def _phases(lane: dict) -> dict:
     return {phase: {name: (lane.get(phase) or empty).get(name) for name in _MEASURES} for phase in _PHASES}
 
 
-def _cost(cost: dict, diverted: int) -> dict:
-    """AWS list price of what was diverted; per million diverted records, null if there are none."""
-    compute, puts = cost.get("lambda"), cost.get("s3_puts")
-    total = None if compute is None or puts is None else compute + puts
-    return {"lambda": compute, "s3_puts": puts, "per_million_records": total / diverted * 1e6 if total is not None and diverted else None}
+def _cost(cloud: dict, diverted: int) -> dict:
+    """AWS list price of every invocation that ran, each with one PUT, also of those that nobody waited for any more; per
+    million diverted records, null if there are none."""
+    gb_seconds = cloud["billed_ms"] / 1e3 * services.MEMORY_MB / 1024
+    compute = gb_seconds * _USD_PER_GB_SECOND + cloud["invocations"] * _USD_PER_REQUEST
+    puts = cloud["invocations"] * _USD_PER_PUT
+    return {"lambda": compute, "s3_puts": puts, "per_million_records": (compute + puts) / diverted * 1e6 if diverted else None}
 
 
 def _timeline(options: Options, watch: Watch, latencies: dict, job: services.Job) -> list[dict]:

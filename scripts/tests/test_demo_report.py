@@ -39,5 +39,21 @@ class StartTest(unittest.TestCase):
         self.assertIsNone(made["function"]["init_ms"])
 
 
+class CostTest(unittest.TestCase):
+    def test_is_the_list_price_of_every_invocation_that_ran(self):
+        cost = make()["cost_usd"]
+        compute = 6.0 * 1769 / 1024 * 0.0000166667 + 30 * 0.20 / 1e6
+        self.assertAlmostEqual(compute, cost["lambda"], places=12)
+        self.assertAlmostEqual(30 * 0.005 / 1e3, cost["s3_puts"], places=12)
+        self.assertAlmostEqual((compute + 0.00015) / 60 * 1e6, cost["per_million_records"], places=9)
+
+    def test_billed_time_is_what_lambda_measured_and_not_the_function_s_own_stages(self):
+        self.assertEqual(6_000, make()["function"]["billed_ms"])
+
+    def test_what_diverted_nothing_has_no_price_a_record(self):
+        cost = make({"invocations": 0, "billed_ms": 0, "init_ms": []}, diverted=0)["cost_usd"]
+        self.assertEqual({"lambda": 0.0, "s3_puts": 0.0, "per_million_records": None}, cost)
+
+
 if __name__ == "__main__":
     unittest.main()
