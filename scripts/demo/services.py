@@ -131,6 +131,16 @@ class Job:
         """Flink's word for it: RUNNING, RESTARTING, FINISHED, FAILED ..."""
         return rest.get(f"{self.rest_url}/jobs/{self.id}/status")["status"]
 
+    def restarts(self) -> int:
+        """How often Flink has restarted it, as far as its metrics tell by now; without them, how often it failed.
+
+        The state would not do: a restart takes half a second, and whoever polls may miss it. Raises Unreachable.
+        """
+        metrics = rest.get(f"{self.rest_url}/jobs/{self.id}/metrics?get=numRestarts")
+        if metrics:
+            return int(metrics[0]["value"])
+        return len(rest.get(f"{self.rest_url}/jobs/{self.id}/exceptions?maxExceptions=100")["exceptionHistory"]["entries"])
+
     def cause(self) -> str:
         """Why it failed, in one line."""
         try:

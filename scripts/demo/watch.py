@@ -62,15 +62,20 @@ class Watch:
     def _state(self, before: str) -> str:
         try:
             state = self._job.state()
+            self._restarted(self._job.restarts())
         except rest.Unreachable:
             # A busy JobManager may be late with an answer; one that is gone is found by the stall.
             return before
-        if state == "RESTARTING" and before != state:
-            self.restarts += 1
-            self._console.step(f"Flink restarts the job: {self._job.cause()}")
-            if self.restarts > _MOST_RESTARTS:
-                raise DemoError(EX_SOFTWARE, f"the job failed {self.restarts} times: {self._job.cause()}")
         return state
+
+    def _restarted(self, times: int) -> None:
+        """Flink tells of so many restarts. Never fewer than before: a JobManager that is replaced counts anew."""
+        if times <= self.restarts:
+            return
+        self.restarts = times
+        self._console.step(f"Flink restarts the job: {self._job.cause()}")
+        if times > _MOST_RESTARTS:
+            raise DemoError(EX_SOFTWARE, f"the job failed {times} times: {self._job.cause()}")
 
     def _sample(self) -> Sample | None:
         count = self._received()
