@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from . import options, run, screen, signals
+from . import options, rest, run, screen, signals
 from .console import Console
-from .errors import DemoError, Interrupted
+from .errors import EX_IOERR, EX_UNAVAILABLE, DemoError, Interrupted
 
 
 def main(argv: list[str]) -> int:
@@ -23,6 +23,12 @@ def main(argv: list[str]) -> int:
     except DemoError as error:
         print(f"demo: {error}", file=sys.stderr)
         return error.code
+    except rest.Unreachable as error:
+        print(f"demo: no answer from {error}", file=sys.stderr)
+        return EX_UNAVAILABLE
+    except OSError as error:
+        print(f"demo: reading or writing failed: {error}", file=sys.stderr)
+        return EX_IOERR
     except Interrupted as interrupt:
         print(f"demo: stopped by {interrupt.name}; everything it started has ended", file=sys.stderr)
         return interrupt.code

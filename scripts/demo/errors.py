@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 EX_USAGE, EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_SOFTWARE = 64, 65, 66, 69, 70
-EX_CANTCREAT, EX_CONFIG = 73, 78
+EX_CANTCREAT, EX_IOERR, EX_CONFIG = 73, 74, 78
 
 
 class DemoError(Exception):

@@ -67,7 +67,7 @@ def parse(argv: list[str]) -> Options:
         description="Runs a real Flink cluster, the sidecar and the burst function on this machine, lets a spike "
         "arrive, and proves that no record was lost or counted twice.",
         epilog="Exit codes: 0 the result equals the oracle's and every window balances; 1 it does not; "
-        "64-78 bad input (sysexits); 130 Ctrl-C.",
+        "64-78 there is no result, for bad input or a fault of the machine (sysexits); 130 Ctrl-C.",
     )
     parser.add_argument("--input", metavar="FILE", help="text to replay (default: a text of our own making)")
     parser.add_argument("--profile", metavar="SPEC", help="records/s over time: RATE:DURATION,... or csv:PATH[,scale=S][,speedup=U] "

@@ -13,7 +13,7 @@ import make_text
 
 from . import build, report, services, verdict
 from .console import Console
-from .errors import EX_CANTCREAT, EX_UNAVAILABLE, DemoError
+from .errors import EX_CANTCREAT, DemoError
 from .machine import Placement
 from .options import Options
 from .processes import Processes
@@ -58,12 +58,16 @@ def _folder(options: Options) -> Path:
     folder = options.out / f"run-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     try:
         folder.mkdir(parents=True)
+        # What an earlier run found is not what this one found.
+        for name in ("report.json", "final.csv"):
+            (options.out / name).unlink(missing_ok=True)
     except OSError as error:
-        raise DemoError(EX_CANTCREAT, f"cannot create {folder}: {error.strerror}; give --out a folder that can be written") from error
-    # What an earlier run found is not what this one found.
-    for name in ("report.json", "final.csv"):
-        (options.out / name).unlink(missing_ok=True)
+        raise _cannot_write(Path(error.filename or folder), error) from error
     return folder
+
+
+def _cannot_write(path: Path, error: OSError) -> DemoError:
+    return DemoError(EX_CANTCREAT, f"cannot write {path}: {error.strerror}; give --out a folder that can be written")
 
 
 def _measured(options: Options, console: Console, processes: Processes, folder: Path) -> Outcome:
@@ -89,14 +93,24 @@ def _measured(options: Options, console: Console, processes: Processes, folder: 
     found = verdict.reach(processes, options, cloud, input_file, folder)
     latencies = verdict.latencies(processes, options, job, folder)
     made = report.make(options, placement, found, watch, latencies, stats, job, input_file)
-    shutil.copyfile(folder / "final.csv", options.out / "final.csv")
-    (options.out / "report.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+    try:
+        shutil.copyfile(folder / "final.csv", options.out / "final.csv")
+        (options.out / "report.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise _cannot_write(Path(error.filename or options.out), error) from error
     return Outcome(made, found.balance_text, found.good)
 
 
 def own_text(options: Options) -> Path:
-    """The demo's own input, written once."""
+    """The demo's own input, written once, and whole or not at all."""
     path = options.out / "flood.txt"
-    if not path.exists() and make_text.main(["--out", str(path)]) != 0:
-        raise DemoError(EX_UNAVAILABLE, f"cannot write the demo's text to {path}")
+    if not path.exists():
+        unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+        try:
+            make_text.main(["--out", str(unfinished)])
+            unfinished.replace(path)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        finally:
+            unfinished.unlink(missing_ok=True)
     return path
