@@ -24,7 +24,7 @@ class Sample:
 
 @dataclass
 class Episode:
-    """A stretch of diverting without a second's pause, wall clock."""
+    """A stretch of diverting without a pause of 100 ms, wall clock."""
 
     first_ms: int
     last_ms: int

@@ -43,8 +43,12 @@ final class ValveCounters {
   private static final int FIRST_DIVERTED_MS = WATERMARK + 1;
   private static final int LAST_DIVERTED_MS = WATERMARK + 2;
 
-  /** An episode of diverting ends with so long without a diverted record. */
-  private static final long EPISODE_GAP_MS = 1_000;
+  /**
+   * An episode of diverting ends with so long without a diverted record: a report's interval.
+   * Longer, and what was diverted before a spike would hide how soon the spike itself was answered;
+   * shorter, and a spike would fall into more episodes than there are reports to tell of them.
+   */
+  private static final long EPISODE_GAP_MS = 100;
 
   /** Not set. */
   static final long NONE = Long.MIN_VALUE;

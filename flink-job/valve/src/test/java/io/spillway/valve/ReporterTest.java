@@ -127,7 +127,7 @@ class ReporterTest {
     counters.add(Count.RETRIES, 7);
     counters.watermark(-3);
     counters.divertedAt(100);
-    counters.divertedAt(200);
+    counters.divertedAt(150);
     LaneLatency.of(Lane.CLOUD, 0, (String) null).record(1_000, 1_250, 3);
     reporter.wakeUp();
 
@@ -140,7 +140,7 @@ class ReporterTest {
              "received": 10, "kept": 4, "diverted": 3, "bounced": 1, "late": 1, "unsettled": 1,
              "in_flight_batches": 2, "settled_batches": 5, "bounced_batches": 6, "retries": 7,
              "local_unavailable_ms": 0, "watermark_ms": -3,
-             "first_diverted_ms": 100, "last_diverted_ms": 200}""");
+             "first_diverted_ms": 100, "last_diverted_ms": 150}""");
     expected
         .fields()
         .forEachRemaining(
