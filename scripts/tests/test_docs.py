@@ -18,7 +18,9 @@ class DocsTest(unittest.TestCase):
         source = (ROOT / "flink-job/valve/src/main/java/io/spillway/valve/ValveOptions.java").read_text(encoding="utf-8")
         keys = re.findall(r'key\("([^"]+)"\)', source)
         self.assertGreater(len(keys), 5)
-        self.assertEqual(keys, re.findall(r"^\| `(spillway\.valve\.[^`]+)`", self.page("valve.md"), re.MULTILINE))
+        descriptions = ["".join(re.findall(r'"([^"]*)"', text)) for text in re.findall(r"withDescription\(([^;]*)\);", source)]
+        rows = re.findall(r"^\| `(spillway\.valve\.[^`]+)` \| (.*) \| [^|]* \|$", self.page("valve.md"), re.MULTILINE)
+        self.assertEqual(list(zip(keys, descriptions)), rows)
 
     def test_every_key_of_the_policy_can_be_patched_by_the_api_s_description(self):
         source = (ROOT / "sidecar/src/decide/policy.rs").read_text(encoding="utf-8")

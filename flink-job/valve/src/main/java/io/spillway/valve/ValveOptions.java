@@ -85,7 +85,8 @@ public final class ValveOptions {
           .defaultValue(Duration.ofSeconds(5))
           .withDescription(
               "A batch without a receipt this long after it was sealed goes down the local lane, 1 ms"
-                  + " to 10 min. Watermarks wait for unsettled batches that long at most.");
+                  + " to 10 min. Watermarks wait for a batch at most for its linger, this deadline,"
+                  + " and what the local lane takes for the records that come back.");
 
   /** Time between two reports. */
   public static final ConfigOption<Duration> REPORT_INTERVAL =
