@@ -99,9 +99,22 @@ public final class WordCountJob {
     }
   }
 
-  /** Adds the job to an environment. */
+  /**
+   * Adds the job to an environment.
+   *
+   * @throws InvalidInputException if an option of the valve is out of its bounds
+   */
   static void build(StreamExecutionEnvironment env, WordCountOptions options, ReplayPlan plan)
       throws InvalidInputException {
+    try {
+      connect(env, options, plan);
+    } catch (IllegalConfigurationException e) {
+      throw new InvalidInputException(InvalidInputException.CONFIG, e.getMessage());
+    }
+  }
+
+  private static void connect(
+      StreamExecutionEnvironment env, WordCountOptions options, ReplayPlan plan) {
     env.setParallelism(options.parallelism());
     DataStream<byte[]> records =
         env.fromSource(
@@ -113,7 +126,8 @@ public final class WordCountJob {
     Configuration valveOptions = valveOptions(options, plan);
     DataStream<byte[]> local = records;
     if (options.valve()) {
-      ValveStreams<byte[]> valve = attachValve(records, valveOptions);
+      ValveStreams<byte[]> valve =
+          Valve.named("valve").attach(records, RecordCodec.bytes(), valveOptions);
       local = valve.local();
       valve
           .ledger()
@@ -131,15 +145,6 @@ public final class WordCountJob {
         .disableChaining()
         .name("local")
         .uid("local");
-  }
-
-  private static ValveStreams<byte[]> attachValve(
-      DataStream<byte[]> records, Configuration valveOptions) throws InvalidInputException {
-    try {
-      return Valve.named("valve").attach(records, RecordCodec.bytes(), valveOptions);
-    } catch (IllegalConfigurationException e) {
-      throw new InvalidInputException(InvalidInputException.CONFIG, e.getMessage());
-    }
   }
 
   private static Configuration valveOptions(WordCountOptions options, ReplayPlan plan) {

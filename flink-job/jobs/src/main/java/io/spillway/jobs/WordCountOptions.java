@@ -3,6 +3,7 @@ package io.spillway.jobs;
 import io.spillway.jobs.replay.Durations;
 import io.spillway.jobs.replay.Profile;
 import io.spillway.jobs.replay.ProfileParser;
+import io.spillway.valve.ValveOptions;
 import java.math.BigInteger;
 import java.net.URI;
 import java.time.DateTimeException;
@@ -68,7 +69,17 @@ record WordCountOptions(
           "latency-log");
   private static final Set<String> FLAGS = Set.of("unpaced", "lane-apart");
   private static final String JOB_NAME = "[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}";
-  private static final String VALVE_PREFIX = "spillway.valve.";
+  private static final String PREFIX = "spillway.";
+
+  /** Options of the valve that this job sets itself, and what to do instead. */
+  private static final Map<String, String> SET_OTHERWISE =
+      Map.of(
+          ValveOptions.SIDECAR_URL.key(), "give --sidecar",
+          ValveOptions.JOB.key(), "give --job",
+          ValveOptions.WORKLOAD.key(), "this job's workload is wordcount, leave it out",
+          ValveOptions.WINDOW_SIZE.key(), "give --window",
+          ValveOptions.LATENCY_LOG.key(), "give --latency-log",
+          ValveOptions.LATENCY_EVENT_TIME_OFFSET.key(), "it follows from --start and --due");
 
   /** Flink's own lower bound. */
   private static final Duration MIN_CHECKPOINT_INTERVAL = Duration.ofMillis(10);
@@ -185,12 +196,22 @@ record WordCountOptions(
 
   private static Map<String, String> properties(CommandLine line) throws InvalidInputException {
     for (String key : line.properties().keySet()) {
-      if (!key.startsWith(VALVE_PREFIX)) {
+      if (!key.startsWith(PREFIX)) {
         throw CommandLine.usage(
             "-D%s is no option of the valve: give Flink's options to the client, before the jar"
                 .formatted(key));
       }
+      if (!ValveOptions.keys().contains(key)) {
+        throw config("-D%s is no option of the valve: docs/valve.md lists them".formatted(key));
+      }
+      if (SET_OTHERWISE.containsKey(key)) {
+        throw config("-D%s would have no effect: %s".formatted(key, SET_OTHERWISE.get(key)));
+      }
     }
     return Map.copyOf(line.properties());
+  }
+
+  private static InvalidInputException config(String message) {
+    return new InvalidInputException(InvalidInputException.CONFIG, message);
   }
 }

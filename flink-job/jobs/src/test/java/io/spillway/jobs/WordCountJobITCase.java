@@ -18,6 +18,7 @@ import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.runtime.testutils.MiniClusterResourceConfiguration;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.test.junit5.MiniClusterExtension;
+import org.assertj.core.api.InstanceOfAssertFactories;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
@@ -66,13 +67,22 @@ class WordCountJobITCase {
     assertThat(sum(books, "kept")).isEqualTo(options.profile().records());
   }
 
-  @Test
-  void refusesValveOptionsOutOfTheirBounds() throws Exception {
-    WordCountOptions options = options("-Dspillway.valve.batch.linger=0ms");
+  @ParameterizedTest
+  @CsvSource({
+    "batch.linger, -Dspillway.valve.batch.linger=0ms",
+    "latency.sample, -Dspillway.valve.latency.sample=0",
+    "latency.sample, -Dspillway.valve.latency.sample=many",
+    "latency.sample, --valve off -Dspillway.valve.latency.sample=0"
+  })
+  void refusesValveOptionsOutOfTheirBounds(String option, String given) throws Exception {
+    WordCountOptions options = options(given.split(" "));
 
     assertThatThrownBy(() -> run(options))
-        .isInstanceOf(InvalidInputException.class)
-        .hasMessageContaining("spillway.valve.batch.linger");
+        .hasMessageContaining("spillway.valve." + option)
+        .hasMessageNotContaining("\n")
+        .asInstanceOf(InstanceOfAssertFactories.type(InvalidInputException.class))
+        .extracting(InvalidInputException::exitCode)
+        .isEqualTo(InvalidInputException.CONFIG);
   }
 
   private WordCountOptions options(String... more) throws Exception {

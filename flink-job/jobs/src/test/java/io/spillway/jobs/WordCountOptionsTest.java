@@ -11,6 +11,7 @@ import java.util.Map;
 import org.assertj.core.api.InstanceOfAssertFactories;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class WordCountOptionsTest {
@@ -90,6 +91,42 @@ class WordCountOptionsTest {
   }
 
   @ParameterizedTest
+  @CsvSource({
+    "batch.lingre, docs/valve.md",
+    "Batch.linger, docs/valve.md",
+    "window.size, --window",
+    "job, --job",
+    "workload, leave it out",
+    "sidecar.url, --sidecar",
+    "latency.log, --latency-log",
+    "latency.event-time-offset, --start"
+  })
+  void refusesAnOptionOfTheValveThatWouldHaveNoEffect(String key, String hint) {
+    assertThatThrownBy(() -> parse("-Dspillway.valve." + key + "=1"))
+        .hasMessageContaining("-Dspillway.valve." + key)
+        .hasMessageContaining(hint)
+        .satisfies(e -> assertRefused(e, InvalidInputException.CONFIG));
+  }
+
+  @Test
+  void refusesAnOptionThatIsOfNoPartOfSpillway() {
+    assertThatThrownBy(() -> parse("-Dspillway.linger=1"))
+        .satisfies(e -> assertRefused(e, InvalidInputException.CONFIG));
+  }
+
+  @Test
+  void takesEveryOtherOptionOfTheValve() throws Exception {
+    assertThat(
+            parse(
+                    "-Dspillway.valve.sidecar.token=t -Dspillway.valve.batch.max-size=1mb"
+                        + " -Dspillway.valve.batch.max-records=1 -Dspillway.valve.batch.linger=1s"
+                        + " -Dspillway.valve.batch.deadline=1s -Dspillway.valve.report.interval=1s"
+                        + " -Dspillway.valve.latency.sample=1")
+                .properties())
+        .hasSize(7);
+  }
+
+  @ParameterizedTest
   @ValueSource(strings = {"../up", "a/b", "", ".hidden", "a b"})
   void refusesAJobThatIsNoSafeFolderName(String job) {
     List<String> arguments =
@@ -157,11 +194,14 @@ class WordCountOptionsTest {
 
   private static void assertRefused(String... arguments) {
     assertThatThrownBy(() -> WordCountOptions.parse(arguments))
+        .satisfies(e -> assertRefused(e, InvalidInputException.USAGE));
+  }
+
+  private static void assertRefused(Throwable thrown, int exitCode) {
+    assertThat(thrown)
+        .hasMessageNotContaining("\n")
         .asInstanceOf(InstanceOfAssertFactories.type(InvalidInputException.class))
-        .satisfies(
-            e -> {
-              assertThat(e.exitCode()).isEqualTo(InvalidInputException.USAGE);
-              assertThat(e.getMessage()).doesNotContain("\n");
-            });
+        .extracting(InvalidInputException::exitCode)
+        .isEqualTo(exitCode);
   }
 }

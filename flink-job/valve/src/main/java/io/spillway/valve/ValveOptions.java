@@ -3,6 +3,9 @@ package io.spillway.valve;
 import static org.apache.flink.configuration.ConfigOptions.key;
 
 import java.time.Duration;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.MemorySize;
 
@@ -124,5 +127,26 @@ public final class ValveOptions {
                   + " experiments: lane, due second in ms, base64 HdrHistogram (V2, compressed,"
                   + " microseconds), split by tabs.");
 
+  private static final List<ConfigOption<?>> ALL =
+      List.of(
+          SIDECAR_URL,
+          SIDECAR_TOKEN,
+          JOB,
+          WORKLOAD,
+          WINDOW_SIZE,
+          BATCH_MAX_SIZE,
+          BATCH_MAX_RECORDS,
+          BATCH_LINGER,
+          BATCH_DEADLINE,
+          REPORT_INTERVAL,
+          LATENCY_EVENT_TIME_OFFSET,
+          LATENCY_SAMPLE,
+          LATENCY_LOG);
+
   private ValveOptions() {}
+
+  /** The keys of all options. Flink ignores others in silence, so look before you hand them on. */
+  public static Set<String> keys() {
+    return ALL.stream().map(ConfigOption::key).collect(Collectors.toUnmodifiableSet());
+  }
 }

@@ -3,7 +3,10 @@ package io.spillway.valve;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.lang.reflect.Field;
+import java.util.Arrays;
 import java.util.Map;
+import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.IllegalConfigurationException;
 import org.junit.jupiter.api.Test;
@@ -80,6 +83,21 @@ class ValveConfigTest {
     assertThatThrownBy(() -> ValveConfig.of("valve", options))
         .isInstanceOf(IllegalConfigurationException.class)
         .hasMessageContaining("spillway.valve.job");
+  }
+
+  @Test
+  void theKeysAreThoseOfAllOptions() {
+    assertThat(ValveOptions.keys())
+        .containsExactlyInAnyOrderElementsOf(
+            Arrays.stream(ValveOptions.class.getFields()).map(ValveConfigTest::key).toList());
+  }
+
+  private static String key(Field option) {
+    try {
+      return ((ConfigOption<?>) option.get(null)).key();
+    } catch (IllegalAccessException e) {
+      throw new AssertionError(e);
+    }
   }
 
   @Test

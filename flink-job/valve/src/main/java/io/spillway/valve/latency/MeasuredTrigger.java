@@ -35,9 +35,18 @@ public final class MeasuredTrigger extends Trigger<Object, TimeWindow> {
   /**
    * A trigger as the options say, see {@code spillway.valve.latency.*}.
    *
-   * @throws IllegalConfigurationException if the sample is less than 1
+   * @throws IllegalConfigurationException if the sample is no number of at least 1
    */
   public static MeasuredTrigger of(ReadableConfig options) {
+    try {
+      return read(options);
+    } catch (IllegalArgumentException e) {
+      // Flink's own message names the option and the value that it could not parse.
+      throw new IllegalConfigurationException(e.getMessage(), e);
+    }
+  }
+
+  private static MeasuredTrigger read(ReadableConfig options) {
     int sample = options.get(ValveOptions.LATENCY_SAMPLE);
     if (sample < 1) {
       throw new IllegalConfigurationException(

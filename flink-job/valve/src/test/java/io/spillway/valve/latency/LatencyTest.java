@@ -19,6 +19,8 @@ import org.apache.flink.configuration.IllegalConfigurationException;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Latencies are recorded, drained and logged. */
 class LatencyTest {
@@ -122,10 +124,11 @@ class LatencyTest {
     assertThat(looks).as("looks for what comes later").hasSize(1);
   }
 
-  @Test
-  void theSampleMustBePositive() {
-    Configuration options = new Configuration();
-    options.set(ValveOptions.LATENCY_SAMPLE, 0);
+  @ParameterizedTest
+  @ValueSource(strings = {"0", "many"})
+  void theSampleMustBeANumberOfAtLeastOne(String sample) {
+    Configuration options =
+        Configuration.fromMap(Map.of(ValveOptions.LATENCY_SAMPLE.key(), sample));
     assertThatThrownBy(() -> MeasuredTrigger.of(options))
         .isInstanceOf(IllegalConfigurationException.class)
         .hasMessageContaining("latency.sample");
