@@ -51,12 +51,13 @@ public final class ReplaySource
   }
 
   /**
-   * Says before a job is submitted whether an input can be replayed.
+   * Says before a job is submitted whether an input can be replayed. Reads next to nothing of it:
+   * the submitting client's heap is no place for it.
    *
-   * @throws InvalidInputException if the file cannot be read or is empty
+   * @throws InvalidInputException if the file cannot be read, is empty or too large
    */
   public static void checkInput(String input) throws InvalidInputException {
-    Lines.read(Path.of(input));
+    Lines.check(Path.of(input));
   }
 
   @Override
