@@ -99,12 +99,13 @@ class Cluster:
         """The addresses and process ids of now."""
         return json.loads((self.folder / "cluster.json").read_text(encoding="utf-8"))
 
-    def submit(self, processes: Processes, options: Options, input_file: Path, folder: Path, sidecar_url: str | None) -> "Job":
+    def submit(self, processes: Processes, options: Options, input_file: Path, folder: Path, sidecar_url: str | None,
+               output: str = OUTPUT) -> "Job":
         """Submits the job and tells when its records are due."""
         said = processes.run("job", [
             _CLUSTER, "run", "--dir", str(self.folder), "-c", "io.spillway.jobs.WordCountJob", str(build.JAR),
             "--input", str(input_file), "--profile", options.profile_spec, "--start", str(EVENT_START_MS),
-            "--window", f"{WINDOW_MS}ms", "--output", OUTPUT, "--job", JOB, "--lead", LEAD,
+            "--window", f"{WINDOW_MS}ms", "--output", output, "--job", JOB, "--lead", LEAD,
             "--latency-log", str(folder / "latency.log"), f"-Dspillway.valve.latency.sample={LATENCY_SAMPLE}",
             *(["--sidecar", sidecar_url] if sidecar_url else []),
             *([f"-Dspillway.valve.batch.deadline={_ALL_WAIT}"] if options.burst == "all" else []),
