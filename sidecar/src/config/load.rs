@@ -6,6 +6,7 @@ use serde::Deserialize as _;
 use toml::{Table, Value};
 
 use super::keys::{KEYS, Key, Kind};
+use super::lines::{faulted, key_line, line_of};
 use super::{Config, Secret};
 use crate::decide::Policy;
 use crate::failure::{ExitCode, Failure};
@@ -42,16 +43,17 @@ pub fn load(
     environment: impl IntoIterator<Item = (String, String)>,
     flags: Vec<Override>,
 ) -> Result<Config, Failure> {
-    let table = match file {
-        Some(path) => read(path)?,
-        None => Table::new(),
+    let file = match file {
+        Some(path) => File::read(path)?,
+        None => File::default(),
     };
-    let mut config = assembled(table, environment, flags)?;
+    let overrides = overrides(environment, flags)?;
+    let mut config = assembled(&file, &overrides)?;
     if let Some(path) = &config.token_file {
         config.token = Some(Secret::new(token_in(path)?));
     }
-    let place = file.map_or_else(String::new, |path| format!("{}: ", path.display()));
-    usable(config, &place)
+    file.usable(&config.problems(), &overrides)?;
+    Ok(config)
 }
 
 /// The configuration that a file with this text would make, with `environment` over it. No file is read,
@@ -60,18 +62,26 @@ pub fn from_text(
     text: &str,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, Failure> {
-    let table = parsed(text, "the configuration")?;
-    usable(assembled(table, environment, Vec::new())?, "")
+    let file = File::parse(text.to_owned(), "the configuration".into())?;
+    let overrides = overrides(environment, Vec::new())?;
+    let config = assembled(&file, &overrides)?;
+    file.usable(&config.problems(), &overrides)?;
+    Ok(config)
 }
 
-fn assembled(
-    mut table: Table,
+/// What goes over the file, the strongest last.
+fn overrides(
     environment: impl IntoIterator<Item = (String, String)>,
     flags: Vec<Override>,
-) -> Result<Config, Failure> {
+) -> Result<Vec<Override>, Failure> {
     let mut overrides = from_environment(environment)?;
     overrides.extend(flags);
-    for item in &overrides {
+    Ok(overrides)
+}
+
+fn assembled(file: &File, overrides: &[Override]) -> Result<Config, Failure> {
+    let mut table = file.table.clone();
+    for item in overrides {
         set(&mut table, item)?;
     }
     Config::deserialize(table).map_err(|error| {
@@ -82,41 +92,69 @@ fn assembled(
     })
 }
 
-fn usable(config: Config, place: &str) -> Result<Config, Failure> {
-    let problems = config.problems();
-    if problems.is_empty() {
-        return Ok(config);
+/// A configuration's file, of which each key and value by itself is good. The default is that there is none.
+#[derive(Default)]
+struct File {
+    /// What errors call it; empty if there is none.
+    name: String,
+    text: String,
+    table: Table,
+}
+
+impl File {
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| unreadable("configuration", path, &error))?;
+        Self::parse(text, path.display().to_string())
     }
-    Err(Failure::new(
-        ExitCode::Config,
-        format!("{place}{}", problems.join("; ")),
-    ))
-}
 
-fn read(path: &Path) -> Result<Table, Failure> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| unreadable("configuration", path, &error))?;
-    parsed(&text, &path.display().to_string())
-}
+    fn parse(text: String, name: String) -> Result<Self, Failure> {
+        let located = |error: &toml::de::Error| {
+            let line = error.span().map_or_else(String::new, |span| {
+                format!(" line {}", line_of(&text, span.start))
+            });
+            let message = format!("{name}{line}: {}", error.message());
+            Failure::new(ExitCode::Config, message)
+        };
+        let table: Table = toml::from_str(&text).map_err(|error| located(&error))?;
+        // Parsed a second time as what it means, so that an unknown key or a wrong value is found with its
+        // line. What is merely missing may still come from the environment.
+        match toml::from_str::<Config>(&text) {
+            Err(error) if !error.message().starts_with("missing field") => Err(located(&error)),
+            _ => Ok(Self { name, text, table }),
+        }
+    }
 
-/// `place` is what errors call the text.
-fn parsed(text: &str, place: &str) -> Result<Table, Failure> {
-    let located = |error: &toml::de::Error| {
-        let line = error.span().map_or_else(String::new, |span| {
-            format!(
-                " line {}",
-                text[..span.start.min(text.len())].matches('\n').count() + 1
-            )
-        });
-        let message = format!("{place}{line}: {}", error.message());
-        Failure::new(ExitCode::Config, message)
-    };
-    let table: Table = toml::from_str(text).map_err(|error| located(&error))?;
-    // Parsed a second time as what it means, so that an unknown key or a wrong value is found with its
-    // line. What is merely missing may still come from the environment.
-    match toml::from_str::<Config>(text) {
-        Err(error) if !error.message().starts_with("missing field") => Err(located(&error)),
-        _ => Ok(table),
+    /// Fails if there are `problems`, each told with the places that set the keys it is about.
+    fn usable(&self, problems: &[String], overrides: &[Override]) -> Result<(), Failure> {
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let told: Vec<_> = problems
+            .iter()
+            .map(|problem| match self.places(problem, overrides) {
+                places if places.is_empty() => problem.clone(),
+                places => format!("{}: {problem}", places.join(" and ")),
+            })
+            .collect();
+        Err(Failure::new(ExitCode::Config, told.join("; ")))
+    }
+
+    /// Where the keys are set that a problem finds fault with: variables, flags, lines of the file.
+    fn places(&self, problem: &str, overrides: &[Override]) -> Vec<String> {
+        let mut places: Vec<_> = faulted(problem)
+            .filter_map(|key| {
+                let over = overrides.iter().rfind(|item| item.key == key);
+                over.map(|item| item.origin.clone()).or_else(|| {
+                    let line = key_line(&self.text, key.path)?;
+                    Some(format!("{} line {line}", self.name))
+                })
+            })
+            .collect();
+        if places.is_empty() && !self.name.is_empty() {
+            places.push(self.name.clone());
+        }
+        places
     }
 }
 
@@ -140,20 +178,16 @@ pub(crate) fn token_in(path: &Path) -> Result<String, Failure> {
 
 /// The policy that a configuration file makes, without environment and flags.
 pub fn policy_in(path: &Path) -> Result<Policy, Failure> {
-    let wrong = |what: &str| {
-        let message = format!("{}: {what}", path.display());
-        Failure::new(ExitCode::Config, message)
-    };
-    let policy = match read(path)?.remove("policy") {
-        Some(section) => Policy::deserialize(section).map_err(|error| wrong(error.message()))?,
+    let file = File::read(path)?;
+    let policy = match file.table.get("policy") {
+        Some(section) => Policy::deserialize(section.clone()).map_err(|error| {
+            let message = format!("{}: {}", file.name, error.message());
+            Failure::new(ExitCode::Config, message)
+        })?,
         None => Policy::default(),
     };
-    let problems = policy.problems();
-    if problems.is_empty() {
-        Ok(policy)
-    } else {
-        Err(wrong(&problems.join("; ")))
-    }
+    file.usable(&policy.problems(), &[])?;
+    Ok(policy)
 }
 
 fn from_environment(

@@ -4,6 +4,7 @@
 //! [`keys`].
 
 pub mod keys;
+mod lines;
 mod load;
 mod patch;
 mod secret;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub(crate) use lines::{fault_line, line_of};
 pub(crate) use load::token_in;
 pub use load::{Override, from_text, load, policy_in};
 pub(crate) use patch::keys_of;

@@ -15,7 +15,7 @@ use super::expect::Expect;
 use super::model::{Model, Span, positive, share};
 use super::outcome::{Outcome, Phase};
 use super::setup::{Load, Restart, Setup};
-use crate::config::{Divert, Lambda};
+use crate::config::{Divert, Lambda, fault_line, line_of};
 use crate::decide::Policy;
 
 /// A scenario, ready to run.
@@ -181,13 +181,15 @@ impl Scenario {
         };
         let file: File = toml::from_str(text).map_err(|error| {
             at(
-                error.span().map(|span| line(text, span.start)),
+                error.span().map(|span| line_of(text, span.start)),
                 error.message(),
             )
         })?;
         let problems = file.policy.problems();
         if !problems.is_empty() {
-            let place = problems.first().and_then(|problem| key_line(text, problem));
+            let place = problems
+                .first()
+                .and_then(|problem| fault_line(text, problem));
             return Err(at(place, &problems.join("; ")));
         }
         let load_at = |what: &str| at(find(text, "[load]"), what);
@@ -281,32 +283,7 @@ impl Scenario {
     }
 }
 
-/// The line of a byte, from 1.
-pub(super) fn line(text: &str, byte: usize) -> usize {
-    text[..byte.min(text.len())].matches('\n').count() + 1
-}
-
 /// The line where `what` stands first.
 fn find(text: &str, what: &str) -> Option<usize> {
-    text.find(what).map(|byte| line(text, byte))
-}
-
-/// The line that sets the first key which a policy's problem names.
-pub(super) fn key_line(text: &str, problem: &str) -> Option<usize> {
-    let names = problem.split("policy.").skip(1);
-    names
-        .map(|rest| {
-            rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-                .next()
-                .unwrap_or_default()
-        })
-        .find_map(|key| {
-            let sets = |row: &&str| {
-                row.trim_start()
-                    .strip_prefix(key)
-                    .is_some_and(|rest| rest.trim_start().starts_with('='))
-            };
-            text.lines().position(|row| sets(&row))
-        })
-        .map(|index| index + 1)
+    text.find(what).map(|byte| line_of(text, byte))
 }

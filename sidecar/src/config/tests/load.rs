@@ -223,3 +223,67 @@ fn every_key_is_known_to_the_configuration_and_its_names_are_distinct() {
     let flags: std::collections::BTreeSet<_> = KEYS.iter().map(|key| key.flag).collect();
     assert_eq!(flags.len(), KEYS.len());
 }
+
+const BAD_POLICY: &str = "grace = \"1s\"\n[divert]\nmax_concurrency = 8\n\n[policy]\nlease = \"1s\"\n\
+    min_rate = -1\nengage_utilization = 0.5\nmax_concurrency = 0\n";
+
+/// What is said of [`BAD_POLICY`] in a file of this name.
+fn said_of_it(name: &str) -> String {
+    format!(
+        "{name} line 8: policy.target_utilization (0.75) must not be above policy.engage_utilization (0.5); \
+         {name} line 9: policy.max_concurrency is 0; give at least 1, or set policy.mode to local; \
+         {name} line 7: policy.min_rate is -1; give at least 1 record per second"
+    )
+}
+
+#[test]
+fn a_policy_that_cannot_be_is_refused_with_the_lines_that_set_it() {
+    let file = file(BAD_POLICY);
+    let name = file.path().display().to_string();
+    let failure = load(Some(file.path()), [], Vec::new()).unwrap_err();
+    assert_eq!(failure.code, ExitCode::Config);
+    assert_eq!(failure.message, said_of_it(&name));
+    assert_eq!(policy_in(file.path()).unwrap_err(), failure);
+    let failure = from_text(BAD_POLICY, []).unwrap_err();
+    assert_eq!(failure.message, said_of_it("the configuration"));
+}
+
+#[test]
+fn what_a_variable_or_a_flag_sets_is_refused_with_its_name() {
+    let file = file("\n[policy]\nrelease_lag = \"3s\"\nmin_rate = 5\n");
+    let name = file.path().display().to_string();
+    let environment = env(&[
+        ("SPILLWAY_POLICY_MIN_RATE", "-1"),
+        ("SPILLWAY_POLICY_ENGAGE_LAG", "2s"),
+        ("SPILLWAY_POLICY_LEASE", "1h"),
+    ]);
+    let flags = vec![flag("policy.lease", "2h")];
+    let failure = load(Some(file.path()), environment.clone(), flags).unwrap_err();
+    assert_eq!(
+        failure.message,
+        format!(
+            "{name} line 3 and SPILLWAY_POLICY_ENGAGE_LAG: policy.release_lag (3s) must be below \
+             policy.engage_lag (2s); --policy-lease: policy.lease is 7200s; give 100ms to 60s; \
+             SPILLWAY_POLICY_MIN_RATE: policy.min_rate is -1; give at least 1 record per second"
+        )
+    );
+    let without = load(None, environment, Vec::new()).unwrap_err();
+    assert!(
+        without
+            .message
+            .starts_with("SPILLWAY_POLICY_LEASE: policy.lease is 3600s"),
+        "{without}"
+    );
+}
+
+#[test]
+fn other_sections_have_their_lines_too() {
+    let file = file("listen = \"0.0.0.0:1\"\n[lambda]\nmemory_mb = 1\n");
+    let name = file.path().display().to_string();
+    let message = load(Some(file.path()), [], Vec::new()).unwrap_err().message;
+    assert!(
+        message.starts_with(&format!("{name} line 1: listen is"))
+            && message.contains(&format!("; {name} line 3: lambda.memory_mb is 1")),
+        "{message}"
+    );
+}
