@@ -10,7 +10,7 @@ use super::Subcommand;
 use super::chart::timeline;
 use super::output::{self, Format};
 use super::simulated::{Ran, as_json, as_text, misses};
-use crate::config::load;
+use crate::config::policy_in;
 use crate::decide::Policy;
 use crate::failure::{ExitCode, Failure};
 use crate::plot;
@@ -79,8 +79,7 @@ pub(super) fn plot_argument(variable: &'static str, help: &'static str) -> Arg {
 
 /// The policy of a sidecar's configuration.
 pub(super) fn policy(path: Option<&PathBuf>) -> Result<Option<Policy>, Failure> {
-    path.map(|path| Ok(load(Some(path), [], Vec::new())?.policy))
-        .transpose()
+    path.map(|path| policy_in(path)).transpose()
 }
 
 /// Reads a scenario.
@@ -205,6 +204,26 @@ mod tests {
         assert_eq!(
             failure.message,
             "short: diverted_share is 0, expected 0.5 to 1"
+        );
+    }
+
+    #[test]
+    fn only_the_policy_of_a_sidecar_s_configuration_has_to_be_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spillway.toml");
+        let simulated_with = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let scenario = format!("{SCENARIO}diverted_share = [0, 0]");
+            run(&scenario, &["--policy", path.to_str().unwrap()])
+        };
+        // Its token and its job come from the environment, where it runs.
+        let partial = "listen = \"0.0.0.0:7077\"\ntoken_file = \"/nowhere/token\"\n[flink]\n[policy]\n";
+        simulated_with(&format!("{partial}lease = \"3s\"\n")).unwrap();
+        let failure = simulated_with(&format!("{partial}lease = \"3h\"\n")).unwrap_err();
+        assert_eq!(failure.code, ExitCode::Config);
+        assert!(
+            failure.message.contains("spillway.toml line 5: policy.lease"),
+            "{failure}"
         );
     }
 
