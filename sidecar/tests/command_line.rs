@@ -420,6 +420,82 @@ fn a_trace_is_checked_and_one_that_was_cut_short_is_65_with_its_line() {
     );
 }
 
+/// A file with this text.
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn validate_checks_one_thing_and_refuses_to_leave_out_another() {
+    for (args, words) in [
+        (
+            &["--trace", "t", "--config", "c"][..],
+            ["--trace", "--config"],
+        ),
+        (&["--online", "--trace", "t"], ["--trace", "--online"]),
+        (
+            &["--scenario", "s", "--policy-lease", "3s"],
+            ["--scenario", "--policy-lease"],
+        ),
+        (
+            &["--scenario", "s", "--trace", "t"],
+            ["--trace", "--scenario"],
+        ),
+    ] {
+        let both = output(&[&["validate"], args].concat(), &[]);
+        fails(&both, 64, &words);
+    }
+    let variables = [
+        ("SPILLWAY_TRACE", "/no/such"),
+        ("SPILLWAY_VALIDATE_SCENARIO", "/no/such"),
+    ];
+    let words = ["SPILLWAY_TRACE", "SPILLWAY_VALIDATE_SCENARIO"];
+    fails(&output(&["validate"], &variables), 64, &words);
+}
+
+#[test]
+fn what_the_command_line_says_to_validate_goes_before_the_environment() {
+    let config = file("[policy]\nlease = \"3s\"\n");
+    let path = config.path().to_str().unwrap();
+    for variable in ["SPILLWAY_TRACE", "SPILLWAY_VALIDATE_SCENARIO"] {
+        let environment = [(variable, "/no/such")];
+        for args in [
+            &["validate", "--config", path][..],
+            &["validate", "--grace=1s"],
+        ] {
+            assert_eq!(
+                succeeds(&output(args, &environment)),
+                "the configuration is valid\n"
+            );
+        }
+        fails(&output(&["validate"], &environment), 66, &["/no/such"]);
+    }
+    let environment = [("SPILLWAY_CONFIG", path), ("SPILLWAY_ONLINE", "true")];
+    let args = ["validate", "--trace", "/no/such"];
+    fails(&output(&args, &environment), 66, &["/no/such"]);
+}
+
+#[test]
+fn scenarios_are_checked_and_refused_as_simulate_would_refuse_them() {
+    let good = "name = \"n\"\nabout = \"a\"\n[load]\nprofile = \"20k:2s\"\n[policy]\n";
+    let (one, bad) = (file(good), file(&format!("{good}lease = \"1h\"\n")));
+    let (one, bad) = (one.path().to_str().unwrap(), bad.path().to_str().unwrap());
+    let check = |paths: &[&str]| output(&[&["validate", "--scenario"], paths].concat(), &[]);
+    assert_eq!(succeeds(&check(&[one])), "the scenario is valid\n");
+    assert_eq!(succeeds(&check(&[one, one])), "all 2 scenarios are valid\n");
+    let refused = check(&[one, bad]);
+    fails(&refused, 78, &[bad, "line 6", "policy.lease"]);
+    assert_eq!(
+        text(&refused.stderr),
+        text(&output(&["simulate", bad], &[]).stderr)
+    );
+    fails(&check(&["/no/such"]), 66, &["/no/such"]);
+    let environment = [("SPILLWAY_VALIDATE_SCENARIO", bad)];
+    fails(&output(&["validate"], &environment), 78, &["line 6"]);
+}
+
 #[test]
 fn completions_name_every_command() {
     for shell in ["bash", "zsh", "fish"] {

@@ -4,8 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Command};
 
-use crate::config::{Config, Override, keys, load};
+use crate::config::keys::{self, Key};
+use crate::config::{Config, Override, load};
 use crate::failure::Failure;
+
+/// The keys that have a flag; its id is the key's path.
+pub(super) fn flags() -> impl Iterator<Item = &'static Key> {
+    keys::KEYS.iter().filter(|key| key.path != "token")
+}
 
 /// Adds the arguments to `command`.
 pub(super) fn add(command: Command) -> Command {
@@ -15,24 +21,19 @@ pub(super) fn add(command: Command) -> Command {
         .env("SPILLWAY_CONFIG")
         .value_parser(clap::value_parser!(PathBuf))
         .help("Configuration file (TOML)");
-    let keys = keys::KEYS
-        .iter()
-        .filter(|key| key.path != "token")
-        .map(|key| {
-            Arg::new(key.path)
-                .long(key.flag)
-                .value_name("VALUE")
-                .help(format!("{} (also {})", key.help, key.variable()))
-                .help_heading("Configuration, over file and environment")
-        });
+    let keys = flags().map(|key| {
+        Arg::new(key.path)
+            .long(key.flag)
+            .value_name("VALUE")
+            .help(format!("{} (also {})", key.help, key.variable()))
+            .help_heading("Configuration, over file and environment")
+    });
     command.arg(file).args(keys)
 }
 
 /// The configuration that the arguments, the environment and the file make up.
 pub(super) fn configuration(matches: &ArgMatches) -> Result<Config, Failure> {
-    let flags = keys::KEYS
-        .iter()
-        .filter(|key| key.path != "token")
+    let flags = flags()
         .filter_map(|key| {
             let value = matches.get_one::<String>(key.path)?.clone();
             Some(Override {

@@ -217,12 +217,15 @@ mod tests {
             run(&scenario, &["--policy", path.to_str().unwrap()])
         };
         // Its token and its job come from the environment, where it runs.
-        let partial = "listen = \"0.0.0.0:7077\"\ntoken_file = \"/nowhere/token\"\n[flink]\n[policy]\n";
+        let partial =
+            "listen = \"0.0.0.0:7077\"\ntoken_file = \"/nowhere/token\"\n[flink]\n[policy]\n";
         simulated_with(&format!("{partial}lease = \"3s\"\n")).unwrap();
         let failure = simulated_with(&format!("{partial}lease = \"3h\"\n")).unwrap_err();
         assert_eq!(failure.code, ExitCode::Config);
         assert!(
-            failure.message.contains("spillway.toml line 5: policy.lease"),
+            failure
+                .message
+                .contains("spillway.toml line 5: policy.lease"),
             "{failure}"
         );
     }

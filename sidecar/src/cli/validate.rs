@@ -4,9 +4,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::sidecar::{FUNCTION_CHECK, missing, sensor};
+use super::simulate::scenario;
 use super::{Subcommand, output, runtime, settings};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -19,6 +21,10 @@ pub(super) const SUBCOMMAND: Subcommand = Subcommand {
     run: execute,
 };
 
+/// The environment twins of what is checked instead of the configuration.
+const TRACE: &str = "SPILLWAY_TRACE";
+const SCENARIO: &str = "SPILLWAY_VALIDATE_SCENARIO";
+
 fn command() -> Command {
     let online = Arg::new("online")
         .long("online")
@@ -28,19 +34,89 @@ fn command() -> Command {
     let trace = Arg::new("trace")
         .long("trace")
         .value_name("FILE")
-        .env("SPILLWAY_TRACE")
+        .env(TRACE)
         .value_parser(value_parser!(PathBuf))
         .help(
             "Check this trace instead: that it is whole, and that it replays to the same decisions",
         );
-    let about = "Check the configuration, or a trace, and say what is wrong with it";
-    settings::add(Command::new("validate").about(about)).args([online, trace])
+    let scenario = Arg::new("scenario")
+        .long("scenario")
+        .value_name("FILE")
+        .env(SCENARIO)
+        .value_parser(value_parser!(PathBuf))
+        .num_args(1..)
+        .help("Check these scenarios instead, as `simulate` would read them");
+    let about = "Check the configuration, a trace or scenarios, and say what is wrong";
+    settings::add(Command::new("validate").about(about)).args([online, trace, scenario])
+}
+
+/// What is checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Configuration,
+    Trace,
+    Scenario,
 }
 
 fn execute(matches: &ArgMatches) -> Result<(), Failure> {
-    if let Some(path) = matches.get_one::<PathBuf>("trace") {
-        return check_trace(path);
+    let paths = |id| matches.get_many::<PathBuf>(id).unwrap_or_default();
+    match subject(matches)? {
+        Subject::Trace => paths("trace").try_for_each(|path| check_trace(path)),
+        Subject::Scenario => check_scenarios(paths("scenario")),
+        Subject::Configuration => check_configuration(matches),
     }
+}
+
+/// What the command line is about and, if that does not say, the environment. Fails if there are two
+/// things, of which one would go unchecked.
+fn subject(matches: &ArgMatches) -> Result<Subject, Failure> {
+    let both = |one: &str, other: &str| {
+        let message = format!("{one} and {other} are checked one at a time: give only one of them");
+        Err(Failure::new(ExitCode::Usage, message))
+    };
+    let own = [
+        ("trace", "trace", Subject::Trace),
+        ("scenario", "scenario", Subject::Scenario),
+        ("config", "config", Subject::Configuration),
+        ("online", "online", Subject::Configuration),
+    ];
+    let keys = settings::flags().map(|key| (key.path, key.flag, Subject::Configuration));
+    let typed: Vec<_> = own
+        .into_iter()
+        .chain(keys)
+        .filter(|(id, ..)| matches.value_source(id) == Some(ValueSource::CommandLine))
+        .collect();
+    if let Some((_, flag, subject)) = typed.first() {
+        return match typed.iter().find(|(.., other)| other != subject) {
+            Some((_, other, _)) => both(&format!("--{flag}"), &format!("--{other}")),
+            None => Ok(*subject),
+        };
+    }
+    match (
+        matches.contains_id("trace"),
+        matches.contains_id("scenario"),
+    ) {
+        (true, true) => both(TRACE, SCENARIO),
+        (true, false) => Ok(Subject::Trace),
+        (false, true) => Ok(Subject::Scenario),
+        (false, false) => Ok(Subject::Configuration),
+    }
+}
+
+fn check_scenarios<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<(), Failure> {
+    let mut count = 0;
+    for path in paths {
+        scenario(path)?;
+        count += 1;
+    }
+    let text = match count {
+        1 => "the scenario is valid\n".to_owned(),
+        count => format!("all {count} scenarios are valid\n"),
+    };
+    output::print(&text).map(drop)
+}
+
+fn check_configuration(matches: &ArgMatches) -> Result<(), Failure> {
     let config = settings::configuration(matches)?;
     if matches.get_flag("online") {
         runtime::block_on(check_online(config))?;
