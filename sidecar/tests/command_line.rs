@@ -420,6 +420,25 @@ fn a_trace_is_checked_and_one_that_was_cut_short_is_65_with_its_line() {
     );
 }
 
+#[test]
+fn a_misspelt_variable_is_refused_and_those_of_other_commands_are_not() {
+    for (variable, command) in [("SPILLWAY_TOKN", "validate"), ("SPILLWAY_LISTN", "run")] {
+        let refused = output(&[command], &[(variable, "hunter2")]);
+        fails(&refused, 78, &[variable]);
+        assert!(!text(&refused.stderr).contains("hunter2"));
+    }
+    let others = [
+        ("SPILLWAY_URL", "http://127.0.0.1:1"),
+        ("SPILLWAY_READY_FILE", "/no/such/file"),
+        ("SPILLWAY_TUNE_OUT_POLICY", "/no/such/file"),
+        ("SPILLWAY_IF_VERSION", "1"),
+        ("SPILLWAY_LOG", "info"),
+        ("SPILLWAY_SERVICE_HOST", "10.0.0.7"),
+        ("SPILLWAY_PORT", "tcp://10.0.0.7:7077"),
+    ];
+    succeeds(&output(&["validate"], &others));
+}
+
 /// A file with this text.
 fn file(text: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();

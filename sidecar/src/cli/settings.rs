@@ -1,5 +1,6 @@
 //! The configuration of the sidecar as arguments of a command: `--config FILE` and a flag for each key.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Command};
@@ -43,11 +44,29 @@ pub(super) fn configuration(matches: &ArgMatches) -> Result<Config, Failure> {
             })
         })
         .collect();
+    let others = flags_of_all_commands();
     let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| !others.contains(name));
     load(
         matches.get_one::<PathBuf>("config").map(PathBuf::as_path),
         environment,
         flags,
     )
+}
+
+/// The variables of all flags of all commands, those of the configuration's keys left out: they may be set
+/// for one command where another one runs.
+fn flags_of_all_commands() -> BTreeSet<String> {
+    let mut variables = BTreeSet::new();
+    let mut commands = vec![super::command()];
+    while let Some(command) = commands.pop() {
+        let twins = command.get_arguments().filter_map(Arg::get_env);
+        variables.extend(twins.filter_map(|name| name.to_str().map(str::to_owned)));
+        commands.extend(command.get_subcommands().cloned());
+    }
+    for key in keys::KEYS {
+        variables.remove(&key.variable());
+    }
+    variables
 }

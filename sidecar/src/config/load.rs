@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
+use super::environment::{PREFIX, is_known};
 use super::keys::{KEYS, Key, Kind};
 use super::lines::{faulted, key_line, line_of};
 use super::{Config, Secret};
@@ -22,20 +23,10 @@ pub struct Override {
     pub origin: String,
 }
 
-/// Sections whose environment variables are ours alone, so that a misspelt one can be refused.
-const SECTIONS: &[&str] = &[
-    "SPILLWAY_FLINK_",
-    "SPILLWAY_CLOUDWATCH_",
-    "SPILLWAY_LAMBDA_",
-    "SPILLWAY_DIVERT_",
-    "SPILLWAY_POLICY_",
-    "SPILLWAY_HTTP_",
-    "SPILLWAY_EVENTS_",
-    "SPILLWAY_PUBLISH_",
-    "SPILLWAY_TRACE_",
-];
-
 /// The configuration from `file`, with `environment` over it and `flags` over that.
+///
+/// A variable `SPILLWAY_*` that is nobody's is refused: it is most likely a key's, misspelt. So those that
+/// something else has read are to be left out of `environment`.
 ///
 /// Fails with one line that names the place and what to do.
 pub fn load(
@@ -201,9 +192,11 @@ fn from_environment(
                 value,
                 origin: variable,
             });
-        } else if SECTIONS.iter().any(|section| variable.starts_with(section)) {
-            let message =
-                format!("unknown environment variable {variable}: see `spillway run --help`");
+        } else if variable.starts_with(PREFIX) && !is_known(&variable, &value) {
+            let message = format!(
+                "unknown environment variable {}: correct it or take it away; `spillway run --help` names those that there are",
+                variable.escape_debug()
+            );
             return Err(Failure::new(ExitCode::Config, message));
         }
     }

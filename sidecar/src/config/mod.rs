@@ -3,6 +3,7 @@
 //! Unknown keys are refused everywhere. Every key of the file has a twin `SPILLWAY_*` and a flag; see
 //! [`keys`].
 
+mod environment;
 pub mod keys;
 mod lines;
 mod load;

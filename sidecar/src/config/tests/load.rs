@@ -114,12 +114,32 @@ fn an_unknown_key_is_refused_with_its_line() {
 }
 
 #[test]
-fn an_unknown_variable_of_a_section_is_refused() {
-    let failure = load(None, env(&[("SPILLWAY_DIVERT_QEUE", "1")]), Vec::new()).unwrap_err();
-    assert!(
-        failure.message.contains("SPILLWAY_DIVERT_QEUE"),
-        "{failure}"
-    );
+fn an_unknown_variable_is_refused_and_its_value_not_repeated() {
+    for variable in [
+        "SPILLWAY_DIVERT_QEUE",
+        "SPILLWAY_TOKN",
+        "SPILLWAY_LISTN",
+        "SPILLWAY_",
+    ] {
+        let failure = load(None, env(&[(variable, "s3cret")]), Vec::new()).unwrap_err();
+        assert_eq!(failure.code, ExitCode::Config);
+        let said = format!("unknown environment variable {variable}:");
+        assert!(failure.message.starts_with(&said), "{failure}");
+        assert!(!failure.message.contains("s3cret"), "{failure}");
+    }
+}
+
+#[test]
+fn variables_of_the_log_the_function_and_others_are_let_through() {
+    let others = env(&[
+        ("SPILLWAY_LOG", "debug"),
+        ("SPILLWAY_DESTINATION", "s3://data/spillway"),
+        ("SPILLWAY_METRICS", "emf"),
+        ("SPILLWAY_RUN", "1"),
+        ("SPILLWAY_SERVICE_HOST", "10.0.0.7"),
+        ("NOT_SPILLWAY_LISTEN", "x"),
+    ]);
+    assert_eq!(load(None, others, Vec::new()).unwrap(), Config::default());
 }
 
 #[test]
