@@ -172,13 +172,15 @@ async fn watch_job(app: Arc<App>, mut sensor: Box<dyn Sensor>, job: String, inte
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pace = Pace::new(interval);
     let mut warned = Vec::new();
+    // The configuration may call it by its id.
+    let mut name = job.clone();
     loop {
         ticks.tick().await;
         let now = app.when().now;
         if !pace.due(now, app.valves.need_the_lane(now)) {
             continue;
         }
-        let valve = app.valves.any_name();
+        let valve = app.valves.watched_name(&name);
         let sighting = sensor.look(now, valve.as_ref()).await;
         app.looked(&sighting);
         note(&app, "flink", sighting.blind);
@@ -188,7 +190,7 @@ async fn watch_job(app: Arc<App>, mut sensor: Box<dyn Sensor>, job: String, inte
                 warned.push(warning);
             }
         }
-        let name = sighting.job.name.clone().unwrap_or_else(|| job.clone());
+        name = sighting.job.name.clone().unwrap_or_else(|| job.clone());
         let mut seen = app.job.lock().unwrap_or_else(PoisonError::into_inner);
         seen.take(sighting.job, sighting.lane.as_ref());
         drop(seen);

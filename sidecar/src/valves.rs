@@ -250,12 +250,11 @@ impl Valves {
     pub fn look(&self, job: &str, load: &LaneLoad, when: When) {
         let mut inner = self.lock();
         let (valves, mut steering) = inner.steering(when);
-        let named = valves.keys().any(|(name, _)| name.as_str() == job);
-        let mut jobs: Vec<_> = valves.keys().map(|(name, _)| name).collect();
-        jobs.dedup();
-        let only = jobs.len() == 1;
+        let Some(watched) = watched(valves, job).map(|(name, _)| name.clone()) else {
+            return;
+        };
         for ((name, valve_name), valve) in valves {
-            if name.as_str() == job || (!named && only) {
+            if *name == watched {
                 valve.step(
                     &Observation::Lane(load.clone()),
                     (name, valve_name),
@@ -276,13 +275,10 @@ impl Valves {
             })
     }
 
-    /// The name of a valve that has reported, for the sensor to look for.
-    pub fn any_name(&self) -> Option<ValveName> {
-        self.lock()
-            .valves
-            .keys()
-            .next()
-            .map(|(_, valve)| valve.clone())
+    /// The name of a valve of the job that is watched, for the sensor to look for. Which job that is, see
+    /// [`Valves::look`].
+    pub fn watched_name(&self, job: &str) -> Option<ValveName> {
+        watched(&self.lock().valves, job).map(|(_, valve)| valve.clone())
     }
 
     /// Shows all valves and the last mode changes.
@@ -309,6 +305,17 @@ struct Steering<'a> {
 
 /// The valves by job and name.
 type ByName = BTreeMap<(JobName, ValveName), Valve>;
+
+/// The first valve of this job; if none goes by its name, and there is only one job, of that one.
+fn watched<'a>(valves: &'a ByName, job: &str) -> Option<&'a (JobName, ValveName)> {
+    let named = valves.keys().find(|(name, _)| name.as_str() == job);
+    named.or_else(|| {
+        let first = valves.keys().next()?;
+        // Sorted by job: if the last one's is the first one's, there is no other.
+        let last = valves.keys().next_back()?;
+        (first.0 == last.0).then_some(first)
+    })
+}
 
 impl Inner {
     fn steering(&mut self, when: When) -> (&mut ByName, Steering<'_>) {

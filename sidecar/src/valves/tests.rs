@@ -12,9 +12,13 @@ fn report(valves: &Valves, ms: u64) {
 }
 
 fn report_with(valves: &Valves, ms: u64, cloud: CloudLane) {
+    report_of(valves, ("wordcount", "valve"), ms, cloud, Usd::ZERO);
+}
+
+fn report_of(valves: &Valves, (job, valve): (&str, &str), ms: u64, cloud: CloudLane, spent: Usd) {
     let from = Reporter {
-        job: "wordcount".parse().unwrap(),
-        valve: "valve".parse().unwrap(),
+        job: job.parse().unwrap(),
+        valve: valve.parse().unwrap(),
         subtask: 0,
     };
     let report = serde_json::from_str(
@@ -27,7 +31,7 @@ fn report_with(valves: &Valves, ms: u64, cloud: CloudLane) {
     .unwrap();
     assert!(
         valves
-            .report(&from, report, cloud, Usd::ZERO, when(ms))
+            .report(&from, report, cloud, spent, when(ms))
             .is_some()
     );
 }
@@ -39,6 +43,40 @@ fn the_lane_is_needed_while_a_valve_reports() {
     report(&valves, 0);
     assert!(valves.need_the_lane(when(2_000).now));
     assert!(!valves.need_the_lane(when(2_001).now));
+}
+
+#[test]
+fn the_sensor_looks_for_a_valve_of_the_job_that_it_watches() {
+    let valves = Valves::new(Policy::default());
+    let name = |job| valves.watched_name(job).map(|name| name.to_string());
+    let report = |of| report_of(&valves, of, 0, CloudLane::Open { credits: 8 }, Usd::ZERO);
+    assert_eq!(name("wordcount"), None);
+    report(("clicks", "first"));
+    // An only job may go by another name.
+    assert_eq!(name("wordcount").as_deref(), Some("first"));
+    report(("wordcount", "valve"));
+    assert_eq!(name("wordcount").as_deref(), Some("valve"));
+    assert_eq!(name("clicks").as_deref(), Some("first"));
+    assert_eq!(name("another"), None);
+}
+
+#[test]
+fn what_the_sensor_saw_is_for_the_job_that_it_watches() {
+    let valves = Valves::new(Policy::default());
+    let diary = Arc::new(Diary::default());
+    valves.observe(&diary, when(0));
+    let looked = |job| {
+        diary.seen();
+        valves.look(job, &LaneLoad::default(), when(0));
+        diary.seen().len()
+    };
+    let report = |of| report_of(&valves, of, 0, CloudLane::Open { credits: 8 }, Usd::ZERO);
+    report(("clicks", "first"));
+    report(("clicks", "second"));
+    assert_eq!(looked("wordcount"), 2);
+    report(("wordcount", "valve"));
+    assert_eq!(looked("wordcount"), 1);
+    assert_eq!(looked("another"), 0);
 }
 
 /// Writes down what it is shown.
