@@ -10,14 +10,15 @@ use spillway_core::ids::{JobName, ValveName};
 use crate::config;
 use crate::decide::{
     CapacityEstimate, CloudLane, Decision, LaneLoad, Moment, Observation, Policy, PolicyMode,
-    Reading, State, Usd, decide,
+    Reading, Spending, State, Usd, decide,
 };
 use crate::latency::{Latencies, Recent};
 use crate::observe::{Observer, PolicyInForce, Step};
 
 /// So many valves are steered at once; a report of a further one is turned away.
 const MAX_VALVES: usize = 64;
-/// A valve that has been silent for so long is forgotten, with all that was learned of its lane.
+/// A valve that has been silent for so long is forgotten, with all that was learned of its lane. What was
+/// spent is not.
 const FORGET: Duration = Duration::from_mins(10);
 /// So many mode changes are remembered.
 const MODES: usize = 100;
@@ -30,6 +31,8 @@ pub struct Valves {
 struct Inner {
     policy: PolicyInForce,
     valves: BTreeMap<(JobName, ValveName), Valve>,
+    /// Outlives the valves: the budget is of the hour, not of a valve's.
+    spending: Spending,
     modes: VecDeque<ModeChange>,
     observers: Vec<Weak<dyn Observer>>,
 }
@@ -115,6 +118,7 @@ impl Valves {
             inner: Mutex::new(Inner {
                 policy,
                 valves: BTreeMap::new(),
+                spending: Spending::default(),
                 modes: VecDeque::new(),
                 observers: Vec::new(),
             }),
@@ -197,13 +201,19 @@ impl Valves {
             return None;
         }
         let latency = std::mem::take(&mut report.latency);
+        let spent = inner.spending.note(spent, when.now);
+        let known = if inner.valves.contains_key(&key) {
+            None
+        } else {
+            inner.spending.newcomer()
+        };
         let (valves, mut steering) = inner.steering(when);
         let valve = valves.entry(key).or_insert_with(|| {
             for observer in steering.observers.iter().filter_map(Weak::upgrade) {
-                observer.joined(&from.job, &from.valve, None, when);
+                observer.joined(&from.job, &from.valve, known.as_ref(), when);
             }
             Valve {
-                state: State::default(),
+                state: known.unwrap_or_default(),
                 subtasks: BTreeMap::new(),
                 last: None,
                 spent: None,

@@ -66,8 +66,30 @@ pub(crate) enum BoundBy {
 }
 
 impl Ledger {
-    /// The cloud lane has cost `total` so far. What it had cost before this valve was first heard of is
-    /// not of this valve's hour.
+    /// One that is told all that the cloud lane costs, from its first cent on.
+    pub(super) fn from_the_first_cent() -> Self {
+        Self {
+            total: Some(Usd::ZERO),
+            ..Self::default()
+        }
+    }
+
+    /// One that begins with what was spent in this one's last hour.
+    pub(super) fn of_newcomer(&self) -> Self {
+        Self {
+            total: self.total,
+            steps: self.steps.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// The total that was last told.
+    pub(super) fn total(&self) -> Usd {
+        self.total.unwrap_or(Usd::ZERO)
+    }
+
+    /// The cloud lane has cost `total` so far. Of what it had cost before it was told the first time, it
+    /// knows only what it was [begun with](Self::of_newcomer).
     pub(crate) fn spent(&mut self, total: Usd, now: Moment) {
         let before = self.total.replace(total).unwrap_or(total);
         // Less than before: the sidecar was started anew, and this is all that it has spent since.

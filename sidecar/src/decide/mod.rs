@@ -23,6 +23,7 @@ mod phase;
 mod plan;
 mod policy;
 mod sight;
+mod spending;
 mod subtask;
 mod units;
 mod usage;
@@ -39,6 +40,7 @@ pub use decision::{Budget, CapacityEstimate, Decision};
 pub use moment::Moment;
 pub use observation::{CloudLane, LaneLoad, Observation, Reading};
 pub use policy::{Policy, PolicyMode};
+pub(crate) use spending::Spending;
 pub use units::{NotAQuantity, RecordsPerSecond, Share, Usd};
 
 use budget::Ledger;

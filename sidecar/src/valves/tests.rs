@@ -79,6 +79,55 @@ fn what_the_sensor_saw_is_for_the_job_that_it_watches() {
     assert_eq!(looked("another"), 0);
 }
 
+const MINUTE: u64 = 60_000;
+
+/// The valve `name` reports when the cloud lane has cost `usd`; what its controller then holds for the last
+/// hour's spending.
+fn spent_by(valves: &Valves, name: &str, ms: u64, usd: f64) -> Usd {
+    let open = CloudLane::Open { credits: 8 };
+    report_of(valves, ("wordcount", name), ms, open, Usd::new(usd));
+    valves.inspect(|valves, _| {
+        let of = |(key, valve): (&(JobName, ValveName), &Valve)| {
+            (key.1.as_str() == name).then(|| valve.state.spent_last_hour())
+        };
+        valves.iter().find_map(of).unwrap()
+    })
+}
+
+#[test]
+fn a_new_valve_and_one_that_was_forgotten_know_what_the_last_hour_has_cost() {
+    let valves = Valves::new(Policy::default());
+    assert_eq!(spent_by(&valves, "first", 0, 0.0), Usd::new(0.0));
+    assert_eq!(spent_by(&valves, "first", MINUTE, 0.75), Usd::new(0.75));
+    assert_eq!(
+        spent_by(&valves, "second", 2 * MINUTE, 0.75),
+        Usd::new(0.75)
+    );
+    assert_eq!(spent_by(&valves, "second", 3 * MINUTE, 1.0), Usd::new(1.0));
+    // By now both were forgotten.
+    assert_eq!(spent_by(&valves, "first", 30 * MINUTE, 1.0), Usd::new(1.0));
+    // What was spent at 1 min is older than an hour by 62 min, and what was at 3 min by 64 min.
+    assert_eq!(
+        spent_by(&valves, "second", 62 * MINUTE, 1.0),
+        Usd::new(0.25)
+    );
+    assert_eq!(spent_by(&valves, "third", 65 * MINUTE, 1.0), Usd::new(0.0));
+}
+
+#[test]
+fn what_was_spent_before_the_first_report_counts_too() {
+    let valves = Valves::new(Policy::default());
+    assert_eq!(spent_by(&valves, "first", 0, 0.5), Usd::new(0.5));
+}
+
+#[test]
+fn reports_that_overtake_each_other_do_not_spend_everything_again() {
+    let valves = Valves::new(Policy::default());
+    assert_eq!(spent_by(&valves, "first", 0, 5.0), Usd::new(5.0));
+    assert_eq!(spent_by(&valves, "first", 1, 4.0), Usd::new(5.0));
+    assert_eq!(spent_by(&valves, "first", 2, 6.0), Usd::new(6.0));
+}
+
 /// Writes down what it is shown.
 #[derive(Default)]
 struct Diary(Mutex<Vec<String>>);

@@ -38,10 +38,15 @@ fn when(ms: u64) -> When {
 
 /// The valve reports at 40 k/s every 100 ms from tick `from` to `to`, and the sensor looks.
 fn run(valves: &Valves, from: u64, to: u64) {
+    run_valve(valves, "valve", Usd::ZERO, from, to);
+}
+
+/// The same for the valve of this name, when the cloud lane has cost `spent`.
+fn run_valve(valves: &Valves, name: &str, spent: Usd, from: u64, to: u64) {
     for tick in from..to {
         let reporter = Reporter {
             job: "wordcount".parse().unwrap(),
-            valve: "valve".parse().unwrap(),
+            valve: name.parse().unwrap(),
             subtask: 0,
         };
         let received = tick * 4000;
@@ -56,7 +61,7 @@ fn run(valves: &Valves, from: u64, to: u64) {
         let cloud = CloudLane::Open { credits: 8 };
         assert!(
             valves
-                .report(&reporter, report, cloud, Usd::ZERO, when(tick * 100))
+                .report(&reporter, report, cloud, spent, when(tick * 100))
                 .is_some()
         );
         let load = LaneLoad {
@@ -103,6 +108,26 @@ fn a_recording_from_the_start_replays() {
     assert!(replayed.steps >= 150, "{replayed:?}");
     assert_eq!((replayed.differences, replayed.missing), (0, 0));
     assert!(matches!(&events(&trace)[0], Event::Valve(joined) if joined.state.is_none()));
+}
+
+#[test]
+fn a_valve_that_begins_with_what_was_spent_before_replays() {
+    let valves = Valves::new(Policy {
+        max_usd_per_hour: Some(1.0),
+        ..Policy::default()
+    });
+    let recording = recording(&valves, 1000, 0);
+    for (valve, from) in [("first", 0), ("second", 20)] {
+        run_valve(&valves, valve, Usd::new(2.0), from, from + 20);
+    }
+    let trace = finish(recording);
+    let replayed = replayed(&trace);
+    assert!(replayed.steps >= 120, "{replayed:?}");
+    assert_eq!((replayed.differences, replayed.missing), (0, 0));
+    let begun = events(&trace)
+        .into_iter()
+        .filter(|event| matches!(event, Event::Valve(joined) if joined.state.is_some()));
+    assert_eq!(begun.count(), 2);
 }
 
 #[test]
