@@ -14,7 +14,7 @@ use crate::divert::{Divert, InvokeError, Invoker};
 use crate::publish::{self, Publishing};
 use crate::sense::{Pace, Sensor};
 use crate::serve::{self, App};
-use crate::trace::files::keep;
+use crate::trace::files::{RETRY, keep};
 
 /// When stopping, valves get this long to hear it: a few of their reports.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -79,7 +79,7 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) {
     });
     let keeper = {
         let (app, trace) = (Arc::clone(&app), config.trace.clone());
-        tokio::spawn(async move { keep(&trace, || app.record()).await })
+        tokio::spawn(async move { keep(&trace, RETRY, || app.record_to_file()).await })
     };
     let stopping = {
         let app = Arc::clone(&app);

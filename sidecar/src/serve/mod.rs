@@ -136,9 +136,14 @@ impl App {
         }
     }
 
-    /// Begins to record all that the valves do.
+    /// Begins to record all that the valves do, for a client.
     pub(crate) fn record(&self) -> Result<Recording, Refused> {
         self.recordings.begin(&self.valves, self.when())
+    }
+
+    /// The same for the file that is always kept.
+    pub(crate) fn record_to_file(&self) -> Option<Recording> {
+        self.recordings.begin_kept(&self.valves, self.when())
     }
 
     fn spend(&self) -> MutexGuard<'_, Spend> {

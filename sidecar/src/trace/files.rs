@@ -8,29 +8,28 @@ use std::time::Duration;
 use tokio::fs::{self, File};
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
-use super::record::{Recording, Refused};
+use super::record::Recording;
 use crate::config::Trace;
 
 /// When a file cannot be written, it is tried again after this.
-const RETRY: Duration = Duration::from_mins(1);
+pub(crate) const RETRY: Duration = Duration::from_mins(1);
 
-/// Writes what `begin` records to `settings.path`, and begins a new file when one is full. Returns when
-/// recordings are closed.
-pub(crate) async fn keep(settings: &Trace, begin: impl Fn() -> Result<Recording, Refused>) {
+/// Writes what `begin` records to `settings.path`, and begins a new file when one is full; after `retry` if
+/// one cannot be written. Returns when `begin` gives no more, since recordings are closed.
+pub(crate) async fn keep(settings: &Trace, retry: Duration, begin: impl Fn() -> Option<Recording>) {
     let Some(path) = &settings.path else {
         return;
     };
     let mut next = begin();
-    while let Ok(recording) = next {
+    while let Some(recording) = next {
         next = match write(path, settings, recording, &begin).await {
-            Ok(Some(recording)) => Ok(recording),
-            Ok(None) => return,
+            Ok(next) => next,
             Err(error) => {
                 tracing::warn!(
                     path = %path.display(),
-                    "cannot write the trace: {error}; trying again in {RETRY:?}"
+                    "cannot write the trace: {error}; trying again in {retry:?}"
                 );
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(retry).await;
                 begin()
             }
         };
@@ -42,7 +41,7 @@ async fn write(
     path: &Path,
     settings: &Trace,
     mut recording: Recording,
-    begin: &impl Fn() -> Result<Recording, Refused>,
+    begin: &impl Fn() -> Option<Recording>,
 ) -> io::Result<Option<Recording>> {
     rotate(path, settings.keep_files).await?;
     let mut file = BufWriter::new(File::create_new(path).await?);
@@ -53,7 +52,7 @@ async fn write(
         bytes += lines.len() as u64;
         if bytes >= settings.max_file_bytes && next.is_none() {
             // The new one begins before the old one ends, with nothing between them.
-            next = begin().ok();
+            next = begin();
             if next.is_some() {
                 recording.close();
             }

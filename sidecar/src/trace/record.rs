@@ -20,7 +20,7 @@ use crate::valves::{Valves, When};
 const QUEUE: usize = 2048;
 /// So many lines are handed over at once.
 const CHUNK: usize = 128;
-/// Recordings at once. Each has its own queue.
+/// Recordings of clients at once. Each has its own queue.
 const MAX_RECORDINGS: usize = 4;
 
 /// All recordings of a sidecar.
@@ -31,7 +31,9 @@ pub(crate) struct Recordings {
 
 #[derive(Default)]
 struct Open {
-    recorders: Vec<Weak<Recorder>>,
+    clients: Vec<Weak<Recorder>>,
+    /// Those of the file that is always kept: two, while one file follows another.
+    kept: Vec<Weak<Recorder>>,
     closed: bool,
 }
 
@@ -45,32 +47,45 @@ pub(crate) enum Refused {
 }
 
 impl Recordings {
-    /// Begins one, of all valves.
+    /// Begins one for a client, of all valves.
     pub(crate) fn begin(&self, valves: &Valves, when: When) -> Result<Recording, Refused> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.recorders.retain(|known| known.strong_count() > 0);
+        inner.clients.retain(|known| known.strong_count() > 0);
         if inner.closed {
             return Err(Refused::Closed);
         }
-        if inner.recorders.len() >= MAX_RECORDINGS {
+        if inner.clients.len() >= MAX_RECORDINGS {
             return Err(Refused::Full);
         }
         let recording = Recording::new(QUEUE);
-        inner.recorders.push(Arc::downgrade(&recording.recorder));
+        inner.clients.push(Arc::downgrade(&recording.recorder));
         drop(inner);
         valves.observe(&recording.recorder, when);
         Ok(recording)
+    }
+
+    /// Begins one for the file that is always kept, of all valves. It has a place of its own, so that no
+    /// client can keep it out. `None`: the sidecar is stopping.
+    pub(crate) fn begin_kept(&self, valves: &Valves, when: When) -> Option<Recording> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.closed {
+            return None;
+        }
+        inner.kept.retain(|known| known.strong_count() > 0);
+        let recording = Recording::new(QUEUE);
+        inner.kept.push(Arc::downgrade(&recording.recorder));
+        drop(inner);
+        valves.observe(&recording.recorder, when);
+        Some(recording)
     }
 
     /// Ends all, each with its end marker, and begins no more.
     pub(crate) fn close(&self) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.closed = true;
-        for recorder in inner
-            .recorders
-            .drain(..)
-            .filter_map(|known| known.upgrade())
-        {
+        let Open { clients, kept, .. } = &mut *inner;
+        let all = clients.drain(..).chain(kept.drain(..));
+        for recorder in all.filter_map(|known| known.upgrade()) {
             recorder.close();
         }
     }

@@ -1,6 +1,7 @@
 //! Files of traces, in a folder of their own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::decide::{CloudLane, Moment, Policy, Usd};
@@ -33,6 +34,13 @@ fn report(valves: &Valves, sequence: u64) {
     valves.report(&from, report, cloud, Usd::ZERO, when(sequence * 100));
 }
 
+/// As many as there may be.
+fn clients(recordings: &Recordings, valves: &Valves) -> Vec<Recording> {
+    let clients: Vec<_> = std::iter::from_fn(|| recordings.begin(valves, when(0)).ok()).collect();
+    assert!(!clients.is_empty());
+    clients
+}
+
 #[tokio::test]
 async fn a_full_file_is_followed_by_another_and_each_replays_by_itself() {
     let folder = tempfile::tempdir().unwrap();
@@ -47,10 +55,13 @@ async fn a_full_file_is_followed_by_another_and_each_replays_by_itself() {
     let recordings = Arc::new(Recordings::default());
     let (shared, open) = (Arc::clone(&valves), Arc::clone(&recordings));
     let keeper = tokio::spawn(async move {
-        keep(&settings, || open.begin(&shared, when(0))).await;
+        keep(&settings, RETRY, || open.begin_kept(&shared, when(0))).await;
     });
+    // No client can be in the way.
+    let _clients = clients(&recordings, &valves);
     let mut sequence = 0;
     while !folder.path().join("spillway.trace.2").exists() {
+        assert!(sequence < 500_000, "no other file was begun");
         report(&valves, sequence);
         sequence += 1;
         tokio::task::yield_now().await;
@@ -69,4 +80,49 @@ async fn a_full_file_is_followed_by_another_and_each_replays_by_itself() {
         assert!(replayed.steps > 0, "{name}");
     }
     assert!(!folder.path().join("spillway.trace.3").exists());
+}
+
+#[tokio::test]
+async fn after_a_failure_it_is_written_again_whoever_else_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let later = folder.path().join("later");
+    let path = later.join("spillway.trace");
+    let settings = Trace {
+        path: Some(path.clone()),
+        ..Trace::default()
+    };
+    let valves = Arc::new(Valves::new(Policy::default()));
+    let recordings = Arc::new(Recordings::default());
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let (shared, open, count) = (
+        Arc::clone(&valves),
+        Arc::clone(&recordings),
+        Arc::clone(&attempts),
+    );
+    let keeper = tokio::spawn(async move {
+        let begin = || {
+            count.fetch_add(1, Ordering::Relaxed);
+            open.begin_kept(&shared, when(0))
+        };
+        keep(&settings, Duration::from_millis(1), begin).await;
+    });
+    while attempts.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let _clients = clients(&recordings, &valves);
+    // There is no folder for the file: it fails, and is tried again.
+    while attempts.load(Ordering::Relaxed) < 3 {
+        assert!(!keeper.is_finished());
+        tokio::task::yield_now().await;
+    }
+    std::fs::create_dir(&later).unwrap();
+    while !path.exists() {
+        assert!(!keeper.is_finished());
+        tokio::task::yield_now().await;
+    }
+    report(&valves, 0);
+    recordings.close();
+    keeper.await.unwrap();
+    let replayed = replay(Reader::open(&path).unwrap()).unwrap();
+    assert!(replayed.steps > 0);
 }
