@@ -132,6 +132,9 @@ fn refused(arguments: &[&str], code: i32, part: &str) {
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{message}");
     assert!(message.contains(part), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(message.starts_with("spillway-local-cloud: "), "{message}");
+    assert!(output.stdout.is_empty());
 }
 
 #[test]
@@ -140,6 +143,7 @@ fn bad_input_has_its_exit_code_and_one_line() {
     let root = folder.path().join("s3");
     let root = root.to_str().unwrap();
     refused(&["--nonsense"], 64, "--nonsense");
+    refused(&[], 64, "--s3-root");
     refused(&["--s3-root", root, "--timeout", "10"], 64, "250ms");
     refused(
         &["--s3-root", root, "--function", "f=/no/such/file"],
