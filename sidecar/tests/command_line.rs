@@ -159,6 +159,42 @@ fn a_sidecar_that_is_not_there_is_69_and_says_what_to_do() {
 }
 
 #[test]
+fn without_flink_it_runs_and_warns_once_and_only_validate_refuses() {
+    let flink = nobody();
+    let environment = [
+        ("SPILLWAY_FLINK_REST_URL", flink.as_str()),
+        ("SPILLWAY_FLINK_JOB", "wordcount"),
+        ("SPILLWAY_FLINK_POLL_INTERVAL", "20ms"),
+    ];
+    fails(
+        &output(&["validate", "--online"], &environment),
+        69,
+        &[&flink],
+    );
+    let sidecar = Sidecar::start(&environment);
+    let blind_looks = || {
+        sidecar.report();
+        let metrics = sidecar.ask("GET /metrics", "", b"");
+        let mut lines = metrics.lines();
+        let count = lines.find_map(|line| line.strip_prefix("spillway_sensor_blind_looks_total "));
+        count.unwrap().parse::<u32>().unwrap()
+    };
+    while blind_looks() < 2 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let log = sidecar.end();
+    let warnings: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("part=\"flink\""))
+        .collect();
+    assert_eq!(warnings.len(), 1, "{log}");
+    assert!(
+        warnings[0].contains("WARN") && warnings[0].contains(&flink),
+        "{log}"
+    );
+}
+
+#[test]
 fn what_does_not_answer_in_time_is_69_and_what_is_no_sidecar_76() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
