@@ -146,8 +146,9 @@ class Job:
         """Why it failed, in one line."""
         try:
             entries = rest.get(f"{self.rest_url}/jobs/{self.id}/exceptions")["exceptionHistory"]["entries"]
-            causes = [line for line in entries[0]["stacktrace"].splitlines() if line.startswith("Caused by: ")]
-            return (causes or entries[0]["stacktrace"].splitlines())[-1].removeprefix("Caused by: ")
+            lines = entries[0]["stacktrace"].splitlines()
+            causes = [line for line in lines if line.startswith("Caused by: ")]
+            return (causes[-1:] or lines)[0].removeprefix("Caused by: ")
         except (rest.Unreachable, KeyError, IndexError):
             return "Flink tells no cause"
 

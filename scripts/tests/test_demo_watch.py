@@ -42,6 +42,11 @@ class RestartsTest(unittest.TestCase):
     def test_what_was_seen_is_not_forgotten(self):
         self.assertEqual(2, self.watched(Flink([2, 0, 0]))[0].restarts)
 
+    def test_the_cause_is_the_innermost_one_or_the_failure_itself(self):
+        for trace, cause in (("Outer\n\tat x\nCaused by: Inner\n\tat y\nCaused by: Core\n\tat z", "Core"), ("Gone: timed out\n\tat x", "Gone: timed out")):
+            with mock.patch.object(rest, "get", lambda _url, trace=trace: {"exceptionHistory": {"entries": [{"stacktrace": trace}]}}):
+                self.assertEqual(cause, Job("http://flink", "id", 0).cause())
+
     def test_a_job_that_fails_again_and_again_is_given_up(self):
         with self.assertRaisesRegex(DemoError, "failed 4 times: it broke"):
             self.watched(Flink([0, 4, 4]))
