@@ -29,6 +29,10 @@ const PAUSE_AT_START: Duration = Duration::from_secs(1);
 const MAX_DOUBLINGS: u32 = 3;
 /// Below this share of its processors a worker has room for more in the local lane; between the two it is left alone.
 const ROOMY: f64 = 0.9;
+/// Below this one it has so much that the rate is raised sooner, and not by the smallest steps first.
+const AMPLE: f64 = 0.75;
+/// What the first step up is then doubled by.
+const AMPLE_DOUBLINGS: u32 = 2;
 /// What the local rate is multiplied by when the processor is full.
 const EASE: f64 = 0.85;
 /// A worker's processor share is an average over about a second, so the effect of a change is seen only
@@ -229,8 +233,10 @@ impl Burst {
             self.changed_at = now;
             return;
         }
+        let ample = sight.worker_cpu.is_some_and(|cpu| cpu.get() < AMPLE);
         let quiet_since = match self.congested_at {
             Some(at) => at.plus(PAUSE_AFTER_CONGESTION),
+            None if ample => self.began_at.plus(PAUSE_AT_START / 2),
             None => self.began_at.plus(PAUSE_AT_START),
         };
         let given = self.beside.times(policy.target_utilization);
@@ -242,7 +248,8 @@ impl Burst {
             && sight.kept >= given.times(0.8)
             && sight.diverted > sight.arrival.times(HARDLY)
         {
-            let step = policy.probe_step * f64::from(1_u32 << self.steps.min(MAX_DOUBLINGS));
+            let doublings = self.steps.max(if ample { AMPLE_DOUBLINGS } else { 0 });
+            let step = policy.probe_step * f64::from(1_u32 << doublings.min(MAX_DOUBLINGS));
             self.beside = self.beside.plus(self.beside.times(step));
             self.steps += 1;
             self.changed_at = now;

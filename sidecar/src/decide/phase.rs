@@ -238,7 +238,15 @@ impl Armed {
                 share(rate, capacity),
                 held.as_millis()
             );
-            return Phase::Burst(Burst::new(beside(known, sight.arrival), now, false, reason));
+            // What it has taken of this very spike, and had room for, it can take beside the diverting.
+            let easily = sight.unavailable.get() < policy.release_back_pressure;
+            let taken = if easily {
+                sight.kept
+            } else {
+                RecordsPerSecond::ZERO
+            };
+            let beside = beside(known, sight.arrival).max(taken.min(known));
+            return Phase::Burst(Burst::new(beside, now, false, reason));
         }
         let lag = sight.lag.unwrap_or_default();
         let soon = sight.alone.is_some_and(|alone| alone <= policy.drain_time);

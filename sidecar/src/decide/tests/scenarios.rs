@@ -253,6 +253,19 @@ fn what_the_lane_takes_when_credits_run_out_raises_a_rate_that_was_far_too_low()
 }
 
 #[test]
+fn a_spike_that_leaves_the_worker_idle_is_soon_met_with_all_that_the_lane_can_take() {
+    // What a cold lane showed is far less than what it can take by now.
+    let mut lane = Lane::new(CAPACITY / 4.0);
+    lane.run(10_000, |_| 0.15 * CAPACITY);
+    lane.capacity = CAPACITY;
+    lane.run(400, |_| 4.0 * CAPACITY);
+    let first = lane.local_rate();
+    assert!(first > 0.15 * CAPACITY, "{first}");
+    lane.run(1_800, |_| 4.0 * CAPACITY);
+    assert!(lane.local_rate() > 0.5 * CAPACITY, "{}", lane.local_rate());
+}
+
+#[test]
 fn a_short_stall_of_the_lane_does_not_leave_it_shut() {
     let mut lane = armed_lane();
     lane.capacity = 1.0;
