@@ -261,7 +261,7 @@ def mode_changes(trace: Path) -> list[dict]:
     with open(trace, encoding="utf-8") as lines:
         for line in lines:
             step = json.loads(line).get("step")
-            if not step or not step["decision"]["arrival"] or step["decision"]["mode"] == before:
+            if not step or not step["decision"]["arrival_per_s"] or step["decision"]["mode"] == before:
                 continue
             before = step["decision"]["mode"]
             found.append({"s": round(step["at_ns"] / 1e9, 2), "mode": before, "reason": step["decision"]["reason"]})
