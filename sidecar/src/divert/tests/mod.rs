@@ -191,20 +191,26 @@ async fn a_cloud_that_is_silent_for_long_is_shut() {
     );
 }
 
-/// A lane whose trials are given back at once, which three silences have shut; its rest is over.
-async fn silent_lane(then: Reply) -> (Arc<Divert>, Arc<FakeFunction>, Arc<StoppedClock>) {
+/// Long enough for an attempt to begin on a machine that is busy, short enough to be waited for.
+const SHORT: Duration = Duration::from_millis(150);
+
+/// A lane which three silences have shut, and which gives its trials back after `patience`; its rest is over.
+async fn silent_lane(
+    then: Reply,
+    patience: Duration,
+) -> (Arc<Divert>, Arc<FakeFunction>, Arc<StoppedClock>) {
     let script = std::iter::repeat_n(Reply::Hold, 3).chain(std::iter::repeat_n(then, 4));
     let function = FakeFunction::new(script);
     let (divert, clock) = timed_lane(&function, 2, 0);
     let mut divert = Arc::into_inner(divert).unwrap();
-    divert.trial_patience = Duration::from_millis(30);
+    divert.trial_patience = patience;
     let divert = Arc::new(divert);
     for _ in 0..3 {
         let silence = async {
             function.begun(1).await;
             clock.advance(Duration::from_secs(2));
         };
-        let (refusal, ()) = tokio::join!(send(&divert, ID, Duration::from_millis(30)), silence);
+        let (refusal, ()) = tokio::join!(send(&divert, ID, SHORT), silence);
         assert_eq!(refusal.unwrap_err().slug(), "deadline-exceeded");
     }
     assert!(matches!(divert.admit(), Err(Refusal::Shut { .. })));
@@ -228,7 +234,7 @@ async fn idle(divert: &Arc<Divert>) {
 
 #[tokio::test]
 async fn a_silent_trial_goes_back_soon_and_its_late_answer_still_opens_the_lane() {
-    let (divert, function, clock) = silent_lane(Reply::Hold).await;
+    let (divert, function, clock) = silent_lane(Reply::Hold, SHORT).await;
     let silence = async {
         function.begun(1).await;
         clock.advance(Duration::from_secs(1));
@@ -248,12 +254,12 @@ async fn a_silent_trial_goes_back_soon_and_its_late_answer_still_opens_the_lane(
 
 #[tokio::test]
 async fn a_trial_that_stays_silent_is_counted_once() {
-    let (divert, function, clock) = silent_lane(Reply::Hold).await;
+    let (divert, function, clock) = silent_lane(Reply::Hold, SHORT).await;
     let silence = async {
         function.begun(1).await;
         clock.advance(Duration::from_secs(1));
     };
-    let deadline = Duration::from_millis(90);
+    let deadline = 3 * SHORT;
     let (refusal, ()) = tokio::join!(send(&divert, ID, deadline), silence);
     assert_eq!(refusal.unwrap_err().slug(), "trial-unsettled");
     // The rest is over, and another trial under way, when the first one comes to its deadline.
@@ -268,7 +274,7 @@ async fn a_trial_that_stays_silent_is_counted_once() {
 
 #[tokio::test]
 async fn a_trial_that_is_answered_with_an_error_is_no_silence() {
-    let (divert, _, _) = silent_lane(unreachable_cloud()).await;
+    let (divert, _, _) = silent_lane(unreachable_cloud(), SHORT).await;
     let refusal = send(&divert, ID, LONG).await.unwrap_err();
     assert_eq!(refusal.slug(), "trial-unsettled");
     assert!(refusal.to_string().contains("reset"), "{refusal}");
@@ -277,7 +283,7 @@ async fn a_trial_that_is_answered_with_an_error_is_no_silence() {
 
 #[tokio::test]
 async fn a_trial_that_is_settled_opens_the_lane() {
-    let (divert, _, _) = silent_lane(Reply::Receipt).await;
+    let (divert, _, _) = silent_lane(Reply::Receipt, LONG).await;
     let receipt = send(&divert, ID, LONG).await.unwrap();
     assert!(receipt.contains(ID), "{receipt}");
     assert_eq!(divert.lane(), CloudLane::Open { credits: 2 });
