@@ -32,6 +32,8 @@ RESULTS = HERE / "results"
 OUT = ROOT / "target" / "experiments" / "deciding"
 SPILLWAY = ROOT / "target" / "release" / "spillway"
 SQUARE = "30k:12s,400k:20s,30k:8s"
+# Several loads tell keeping, diverting and what a worker spends anyway apart.
+CALIBRATION = "30k:20s,90k:12s,150k:12s,30k:5s,400k:15s,30k:6s"
 # An hour of the day in two seconds.
 DAY_SPEEDUP = 1_800
 
@@ -194,8 +196,8 @@ def compare(name: str, report: dict, toml: Path, trace: Path, phases: tuple[str,
 
 
 def square(console: Console, arguments: argparse.Namespace) -> dict:
-    """The square spike, real and simulated. The simulation is calibrated from the trace of another run."""
-    demo(console, "calibration", "--profile", SQUARE)
+    """The square spike, real and simulated. The simulation is calibrated from the trace of another run, with several loads."""
+    demo(console, "calibration", "--profile", CALIBRATION)
     report = demo(console, "square", "--profile", SQUARE)
     found = compare("square", report, scenario("square", f'profile = "{SQUARE}"'), OUT / "calibration.trace", ("spike",))
     return {"profile": SQUARE, "report": report, "summary": found}

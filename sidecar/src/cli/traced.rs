@@ -8,7 +8,7 @@ use crate::decide::{Moment, Observation};
 use crate::failure::{ExitCode, Failure};
 use crate::sim::{Curve, Piece, Scenario};
 use crate::trace::{Entry, Event, Load, Reader, Slot};
-use crate::tune::{Measured, fit};
+use crate::tune::{Measured, at_work, fit};
 
 /// Arrival is taken in stretches as long as a report's interval.
 const SLOT: Duration = Duration::from_millis(100);
@@ -39,12 +39,16 @@ pub(super) fn source(
     template.restarts.clear();
     template.phases.clear();
     let mut received: BTreeMap<u32, u64> = BTreeMap::new();
+    let mut before: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
     for entry in &entries {
         match &entry.event {
             Event::Policy(change) => template.policy = change.policy.clone(),
             Event::Step(step) => {
                 if let Observation::Report { subtask, reading } = &step.observation {
                     received.insert(*subtask, reading.received);
+                    before
+                        .entry(*subtask)
+                        .or_insert((reading.received, reading.to_cloud));
                     template.model.lane.subtasks = reading.parallelism.max(1);
                 }
             }
@@ -58,6 +62,13 @@ pub(super) fn source(
             .map(|records| *records as f64 / all as f64)
             .collect();
     }
+    let (earlier, diverted) = before
+        .values()
+        .fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
+    let rate = all.saturating_sub(earlier) as f64 / (SLOT.as_secs_f64() * load.slots.len() as f64);
+    let at_it =
+        Duration::try_from_secs_f64(earlier as f64 / rate.max(1.0)).unwrap_or(Duration::MAX);
+    at_work(&mut template.model.lane, at_it, earlier, diverted);
     notes.extend(fit(&mut template.model.lane, &measured(&entries, &load)).notes);
     notes.push("cloud, buffers and pauses: not in a trace, so as in the model".into());
     Ok((template, notes))
@@ -125,6 +136,7 @@ fn over(load: &Load, origin: Moment, end: Moment, span: Duration, cpu: f64) -> O
         |of: fn(&Slot) -> f64| known.iter().map(|slot| of(slot)).sum::<f64>() / known.len() as f64;
     Some(Measured {
         span,
+        end: end.since(origin),
         kept: mean(|slot| slot.kept.get()),
         diverted: mean(|slot| slot.diverted.get()),
         cpu,

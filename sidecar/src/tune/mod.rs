@@ -8,6 +8,6 @@ mod objective;
 mod search;
 mod space;
 
-pub use calibrate::{Fit, Measured, fit};
+pub use calibrate::{Fit, Measured, at_work, fit};
 pub use objective::{Objective, ObjectiveError};
 pub use search::{Candidate, Found, Search};
