@@ -18,8 +18,9 @@ use crate::decide::Moment;
 /// A silence shorter than this says more about the batch's deadline than about the cloud.
 const TELLING_SILENCE: Duration = Duration::from_secs(1);
 /// So long a trial's sender waits. Its watermark waits as well, and trials go on for as long as the cloud stands
-/// still: a deadline's worth of open windows each time would delay the local lane's results and slow it down.
-pub(crate) const TRIAL_PATIENCE: Duration = Duration::from_secs(1);
+/// still: what windows it holds open each time delays the local lane's results and slows it down. A cloud that is
+/// back is no worse off for being slower than this: its late answer opens the lane all the same.
+pub(crate) const TRIAL_PATIENCE: Duration = Duration::from_millis(250);
 
 /// What a batch is waiting for, or what its last attempt came to.
 enum Last {
@@ -32,7 +33,7 @@ impl Slot {
     /// Has a batch processed and gives back its receipt as one line of JSON. `body` are the bytes that
     /// `batch` was parsed from. Answers within `deadline`.
     ///
-    /// If the lane is shut and this batch is its trial, its sender has an answer within a second, so that it can
+    /// If the lane is shut and this batch is its trial, its sender has an answer within [`TRIAL_PATIENCE`], so that it can
     /// use the batch otherwise. What becomes of the trial then still tells whether the cloud is back, however long its
     /// first start takes.
     pub async fn process(
