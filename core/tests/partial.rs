@@ -146,6 +146,13 @@ fn what_is_no_partial_is_refused() {
 }
 
 #[test]
+fn a_dictionary_is_believed_only_as_far_as_its_bytes_go() {
+    let found = include_bytes!("../../fuzz/findings/partial_file/a-dictionary-of-milliards");
+    let error = rows(found.to_vec()).unwrap_err();
+    assert!(error.to_string().contains("its dictionary says"), "{error}");
+}
+
+#[test]
 fn nothing_comes_after_the_place_where_a_partial_is_damaged() {
     let good = content(&batch(0, &[(0, "to be or not to be")]));
     let mut damaged = good.clone();

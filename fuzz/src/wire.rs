@@ -146,7 +146,7 @@ fn stays_in_its_folder(receipt: &Receipt) {
 }
 
 /// A partial, whole or damaged, is read to its end or refused; never a panic, never more memory than
-/// its own size explains.
+/// its own size explains and a page takes, for which the Parquet library makes room as large as it says it is: 2 GiB at most.
 pub fn partial_file(content: &[u8]) {
     let Ok(mut reader) = PartialReader::open(Bytes::copy_from_slice(content)) else {
         return;

@@ -1,6 +1,7 @@
 //! Partials: a batch's aggregate as one Parquet file.
 
 mod guard;
+mod pages;
 mod read;
 mod write;
 
@@ -11,7 +12,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::schema::types::{Type, TypePtr};
 
 pub use guard::guarded;
-pub use read::PartialReader;
+pub use read::{PartialReader, column};
 pub use write::write;
 
 use crate::ids::{BatchId, IdError};

@@ -1,12 +1,13 @@
 //! Reading partials, a chunk of rows at a time.
 
 use bytes::Bytes;
-use parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
-use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::column::reader::ColumnReaderImpl;
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader};
 use parquet::file::serialized_reader::SerializedFileReader;
 
+use super::pages::CheckedPages;
 use super::{BATCH_METADATA, PartialError, WINDOWS_METADATA, WORKLOAD_METADATA, guarded, schema};
 use crate::batch::MAX_BATCH_BYTES;
 use crate::ids::BatchId;
@@ -164,16 +165,27 @@ impl PartialReader {
 
 impl Columns {
     fn of(rows: &dyn RowGroupReader, measures: usize) -> Result<Self, ParquetError> {
-        let integers = |index| {
-            rows.get_column_reader(index)
-                .map(get_typed_column_reader::<Int64Type>)
-        };
         Ok(Self {
-            window_starts: integers(0)?,
-            keys: get_typed_column_reader(rows.get_column_reader(1)?),
-            measures: (2..2 + measures).map(integers).collect::<Result<_, _>>()?,
+            window_starts: column(rows, 0)?,
+            keys: column(rows, 1)?,
+            measures: (2..2 + measures)
+                .map(|index| column(rows, index))
+                .collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// A column of a group of rows. Its type must be that of the schema.
+///
+/// # Errors
+/// If there is no such column.
+pub fn column<T: DataType>(
+    rows: &dyn RowGroupReader,
+    index: usize,
+) -> Result<ColumnReaderImpl<T>, ParquetError> {
+    let description = rows.metadata().schema_descr().column(index);
+    let pages = CheckedPages(rows.get_column_page_reader(index)?);
+    Ok(ColumnReaderImpl::new(description, Box::new(pages)))
 }
 
 impl Chunk {

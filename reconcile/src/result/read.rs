@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
+use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -86,14 +86,13 @@ impl Columns {
         measures: usize,
     ) -> Result<Self, ParquetError> {
         let group = file.get_row_group(group)?;
-        let integers = |index| group.get_column_reader(index).map(get_typed_column_reader);
         Ok(Self {
-            window_start: integers(0)?,
+            window_start: partial::column(&*group, 0)?,
             window_starts: Vec::new(),
-            key: get_typed_column_reader(group.get_column_reader(1)?),
+            key: partial::column(&*group, 1)?,
             keys: Vec::new(),
             measures: (2..2 + measures)
-                .map(|index| Ok((integers(index)?, Vec::new())))
+                .map(|index| Ok((partial::column(&*group, index)?, Vec::new())))
                 .collect::<Result<_, ParquetError>>()?,
         })
     }
