@@ -30,6 +30,8 @@ import make_text  # noqa: E402
 
 OUT = ROOT / "target" / "experiments" / "faults"
 RESULTS = HERE / "results"
+# One cluster runs them all; a cluster with ZooKeeper is another.
+ALL = [*FAMILIES, *(name for name, scenario in scenarios.SCENARIOS.items() if not scenario.zookeeper)]
 
 
 def seeds(text: str) -> list[int]:
@@ -53,7 +55,8 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--soak", action="store_true", help="a spike every minute, and a look at memory and file handles")
     what.add_argument("--standstill", action="store_true", help="the cloud stops for minutes under a spike: memory, checkpoints, throughput")
     result.add_argument("--class", dest="classes", action="append", default=[], choices=[*FAMILIES, *scenarios.SCENARIOS, "all"], metavar="NAME",
-                        help=f"faults of one family ({', '.join(FAMILIES)}) or one scenario ({', '.join(scenarios.SCENARIOS)}), or all; may be repeated")
+                        help=f"faults of one family ({', '.join(FAMILIES)}) or one scenario ({', '.join(scenarios.SCENARIOS)}), or all, which leaves out "
+                             "those with ZooKeeper; may be repeated")
     result.add_argument("--minutes", type=float, metavar="N", help="of the soak (default 20) or the stand-still (default 5)")
     result.add_argument("--results", type=Path, metavar="FILE", help="where a line for each run is added (default results/seeds.jsonl; classes: none)")
     result.add_argument("--again", action="store_true", help="run seeds that are in the results already, too")
@@ -71,7 +74,7 @@ def schedules(arguments: argparse.Namespace) -> list[Schedule]:
     chosen = arguments.seeds or [1]
     if not arguments.classes:
         return [schedule.mixed(seed) for seed in chosen]
-    classes = [*FAMILIES, *scenarios.SCENARIOS] if "all" in arguments.classes else arguments.classes
+    classes = ALL if "all" in arguments.classes else arguments.classes
     return [scenarios.SCENARIOS[name].schedule(seed) if name in scenarios.SCENARIOS else schedule.of_family(name, seed)
             for seed in chosen for name in classes]
 
@@ -115,8 +118,9 @@ class Show:
         while left and self._time_is_left():
             folder = self._folder()
             good = True
-            with World(folder, soak.FLINK_OPTIONS if self._arguments.soak else None) as world:
-                while left and good and self._time_is_left():
+            zookeeper = _needs_zookeeper(left[0])
+            with World(folder, soak.FLINK_OPTIONS if self._arguments.soak else None, zookeeper=zookeeper) as world:
+                while left and good and _needs_zookeeper(left[0]) == zookeeper and self._time_is_left():
                     good = self._one(world, left.pop(0))
             self._leave(folder, good)
         if left:
@@ -176,6 +180,10 @@ class Show:
 def say(text: str) -> None:
     """What happens in a run."""
     print(f"   {text}", flush=True)
+
+
+def _needs_zookeeper(todo: Schedule) -> bool:
+    return todo.of in scenarios.SCENARIOS and scenarios.SCENARIOS[todo.of].zookeeper
 
 
 def _arguments_of(todo: Schedule) -> str:

@@ -17,7 +17,8 @@ class JobTest(unittest.TestCase):
         flink = types.SimpleNamespace(state=lambda job: "RUNNING", restarts=lambda job: 0, checkpoints=lambda job: (0, 0))
         job = Job(types.SimpleNamespace(flink=flink), Schedule(1, "x", Setup(), ()), None, 0, None)
         job.id = "00ff"
-        self.assertEqual("there was no JobManager to kill", job.resubmit_after_jobmanager(lambda: False))
+        for recover in (job.resubmit_after_jobmanager, job.recover_after_jobmanager):
+            self.assertEqual("there was no JobManager to kill", recover(lambda: False))
         self.assertEqual(0, job.submissions)
 
 

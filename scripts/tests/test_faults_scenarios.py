@@ -13,6 +13,7 @@ from harness.conductor import Timeline  # noqa: E402
 from harness.inject import Struck  # noqa: E402
 from harness.proxy import Report  # noqa: E402
 from harness.schedule import Fault, Schedule, Setup  # noqa: E402
+import run  # noqa: E402
 
 SCHEDULE = Schedule(1, "x", Setup(batch_deadline_ms=1_000), ())
 
@@ -66,6 +67,24 @@ class ScenariosTest(unittest.TestCase):
         self.assertEqual([], run())
         self.assertEqual(1, len(run(kept=250, diverted=210)))
         self.assertEqual(1, len(run(received=350, diverted=100)))
+
+    def test_a_jobmanager_with_zookeeper_goes_on_from_a_checkpoint_and_another_attempt_diverts(self):
+        def judged(said, attempt, at):
+            reports = [report(5, "a", diverted=100), report(7, "a", diverted=120), report(at, attempt, diverted=10)]
+            world = types.SimpleNamespace(proxy=types.SimpleNamespace(reports=reports))
+            killed = Struck(Fault(0, "kill_jobmanager"), 1, said)
+            return scenarios._recovered(world, SCHEDULE, Timeline(0.0, 20.0, 0, [(6.0, 6.0)]), [killed])
+        self.assertEqual(({"diverting_again_s": 6.5}, []), judged("goes on from chk-9 by itself after 6.0 s", "b", 12.5))
+        self.assertEqual(1, len(judged("goes on from nothing: no checkpoint had completed by itself after 6.0 s", "b", 12.5)[1]))
+        self.assertEqual(1, len(judged("goes on from chk-9 by itself after 6.0 s", "b", 26.5)[1]))
+        self.assertEqual({"diverting_again_s": None}, judged("goes on from chk-9 by itself after 6.0 s", "a", 12.5)[0])
+
+    def test_all_is_what_one_cluster_can_run(self):
+        def names(*arguments):
+            return [one.of for one in run.schedules(run.parser().parse_args(arguments))]
+        self.assertNotIn("jobmanager-ha", names("--class", "all"))
+        self.assertIn("lane-frozen", names("--class", "all"))
+        self.assertEqual(["jobmanager-ha"], names("--class", "jobmanager-ha"))
 
     def test_counters_of_attempts_add_up(self):
         reports = [report(1, "a", received=5), report(2, "b", received=7), report(3, "a", received=6)]

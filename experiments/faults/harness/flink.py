@@ -153,6 +153,11 @@ class Flink:
         found = [job for job in self.call("GET", "/jobs/overview", timeout_s=2)["jobs"] if job["name"] == name]
         return max(found, key=lambda job: job["start-time"])["jid"] if found else None
 
+    def restored_from(self, job: str) -> str | None:
+        """The checkpoint that the job was restored from last."""
+        restored = self.call("GET", f"/jobs/{job}/checkpoints", timeout_s=5)["latest"]["restored"]
+        return restored["external_path"] if restored else None
+
     def checkpoint_times(self, job: str) -> list[CheckpointTime]:
         """What Flink's history still has of them (`web.checkpoints.history`), savepoints left out."""
         history = self.call("GET", f"/jobs/{job}/checkpoints", timeout_s=5)["history"]

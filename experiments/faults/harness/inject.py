@@ -97,7 +97,8 @@ class Injector:
         def kill() -> bool:
             pid = self._world.cluster()["jobmanager_pid"]
             return bool(pid) and self._world.stop_or_continue([pid], signal.SIGKILL) > 0
-        self._aside(struck, lambda: self._job.resubmit_after_jobmanager(kill))
+        recover = self._job.recover_after_jobmanager if struck.fault.params.get("zookeeper") else self._job.resubmit_after_jobmanager
+        self._aside(struck, lambda: recover(kill))
 
     def _stop_jobmanager(self, struck: Struck) -> None:
         pid = self._world.cluster()["jobmanager_pid"]

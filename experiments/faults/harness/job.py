@@ -229,6 +229,18 @@ class Job:
             self.submit(restore)
             return f"goes on from {_name(restore)}"
 
+    def recover_after_jobmanager(self, kill: Callable[[], bool]) -> str:
+        """Kills the JobManager and waits until its successor has found the job in ZooKeeper and goes on with it."""
+        with self._lock:
+            self.take_stock()
+            if not kill():
+                return "there was no JobManager to kill"
+            began = time.monotonic()
+            # The old one's answers must not be taken for the new one's.
+            if not wait_until(lambda: self.state() is None, _UP_S, 0.02) or not wait_until(lambda: self.state() == "RUNNING", _UP_S, 0.1):
+                raise DemoError(EX_SOFTWARE, f"no JobManager goes on with the job by itself: {self.state()}")
+            return f"goes on from {_name(self._flink.restored_from(str(self.id)))} by itself after {time.monotonic() - began:.1f} s"
+
     def ended_in_the_ledger(self) -> bool:
         """Whether its last books are committed."""
         folder = self._world.s3_root / BUCKET / PREFIX / self._schedule.name / "ledger"

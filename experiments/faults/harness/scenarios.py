@@ -15,6 +15,8 @@ from .world import World
 # What issue 4 of the project demands.
 _ALL_TO_THE_CLOUD_S = 1.0
 _SIDECAR_BACK_S, _CLOUD_BACK_S = 1.0, 5.0
+# Nobody demands a time: it is ZooKeeper's 3 s, a JVM's start and a restore.
+_JOBMANAGER_BACK_S = 20.0
 # A breaker asks now and then whether the cloud is back, and that batch bounces; the rest goes local at once.
 _NEARLY_ALL = 0.9
 _NEARLY_NONE = 0.01
@@ -29,6 +31,8 @@ class Scenario:
     schedule: Callable[[int], Schedule]
     check: Check | None = None
     expect_replay: bool = False
+    # Whether it needs a cluster of its own, with a ZooKeeper: such a one is not among "all".
+    zookeeper: bool = False
 
 
 def _of(name: str, setup: Setup, *faults: Fault) -> Callable[[int], Schedule]:
@@ -147,6 +151,14 @@ def _rescaled(world: World, schedule: Schedule, _timeline: Timeline, struck: lis
     return {"parallelisms": seen, "records_unsettled_when_rescaled": in_flight}, wrong
 
 
+def _recovered(world: World, _schedule: Schedule, timeline: Timeline, struck: list[Struck]) -> tuple[dict, list[str]]:
+    killed, reports = timeline.faults[0][0], world.proxy.reports
+    before = {report.fields["attempt"] for report in reports if report.at <= killed}
+    again = _first(reports, killed, lambda report: report.fields["attempt"] not in before and report.fields["diverted"] > 0)
+    wrong = [f"Flink did not go on with the job from a checkpoint by itself: {one.said}" for one in struck if "from chk-" not in one.said]
+    return {"diverting_again_s": _rounded(again)}, wrong + _within("diverting after the JobManager was killed", again, _JOBMANAGER_BACK_S)
+
+
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
@@ -167,5 +179,7 @@ SCENARIOS: dict[str, Scenario] = {
     "rescale": Scenario(_of("rescale", replace(_STEADY, batch_linger_ms=200),
                             Fault(4_000, "rescale", params={"to": 3, "by": "cancel"}),
                             Fault(9_000, "rescale", params={"to": 2, "by": "savepoint"})), _rescaled),
+    "jobmanager-ha": Scenario(_of("jobmanager-ha", replace(_STEADY, parallelism=2),
+                                  Fault(6_000, "kill_jobmanager", params={"zookeeper": True})), _recovered, zookeeper=True),
     "replay": Scenario(lambda seed: Schedule(seed, "replay", _STEADY, (_REPLAYS[seed % 2],)), expect_replay=True),
 }

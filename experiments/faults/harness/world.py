@@ -18,6 +18,7 @@ from demo.options import ROOT
 from demo.processes import Processes, wait_until
 from demo.services import AWS, BUCKET, FUNCTION, MEMORY_MB
 from flink_cluster.cluster import free_ports
+from flink_cluster.config import SHORT_LIVED_OPTIONS, find_java
 
 from .clock import Clock
 from .flink import Flink
@@ -51,16 +52,17 @@ class Replaced:
 class World:
     """Everything that runs. Use as a context manager; whatever happens, no process is left."""
 
-    def __init__(self, folder: Path, flink_options: dict[str, str] | None = None, taskmanagers: int = 2) -> None:
+    def __init__(self, folder: Path, flink_options: dict[str, str] | None = None, taskmanagers: int = 2, zookeeper: bool = False) -> None:
         self.folder = folder
         # Whether its cluster has run a job.
         self.warm = False
         self._taskmanagers = taskmanagers
+        self._zookeeper = zookeeper
         self._flink_options = flink_options or {}
         self.placement = Placement.of_this_machine()
         self.processes = Processes(folder)
         self.s3_root = folder / "s3"
-        self._ports = dict(zip(("s3", "s3_admin", "lambda", "unused", "sidecar", "sidecar_next", "proxy"), free_ports(7)))
+        self._ports = dict(zip(("s3", "s3_admin", "lambda", "unused", "sidecar", "sidecar_next", "proxy", "zookeeper"), free_ports(8)))
         self._running: dict[str, subprocess.Popen] = {}
         self._sidecar_config: Path | None = None
         self._schedule: Schedule | None = None
@@ -119,6 +121,8 @@ class World:
             "fs.s3a.connection.timeout": "3000", "fs.s3a.connection.establish.timeout": "2000",
             **self._flink_options,
         }
+        if self._zookeeper:
+            settings |= self._start_zookeeper()
         (self.folder / "jars").mkdir()
         self.processes.run("flink-cluster", [
             _CLUSTER, "start", "--dir", str(self.folder / "flink"), *pins, "--restart-jobmanager",
@@ -127,6 +131,23 @@ class World:
         ])
         self.flink = Flink(self.cluster()["rest_url"])
         self.jar_id = self.flink.upload(build.JAR)
+
+    def _start_zookeeper(self) -> dict[str, str]:
+        """One from Flink's own jars, which have the server too; Flink's options for high availability with it."""
+        configuration = self.folder / "zoo.cfg"
+        configuration.write_text(f"dataDir={self.folder}/zookeeper\nclientPort={self._ports['zookeeper']}\nclientPortAddress=127.0.0.1\n"
+                                 "admin.enableServer=false\ntickTime=500\n", encoding="ascii")
+        self._running["zookeeper"] = self.processes.start("zookeeper", [
+            *self.placement.prefix(), find_java(), "-Xmx96m", *SHORT_LIVED_OPTIONS, "-cp", f"{build.CLUSTER_LIB}/*",
+            "org.apache.flink.shaded.zookeeper3.org.apache.zookeeper.server.ZooKeeperServerMain", str(configuration),
+        ])
+        return {
+            "high-availability.type": "zookeeper",
+            "high-availability.zookeeper.quorum": f"127.0.0.1:{self._ports['zookeeper']}",
+            "high-availability.storageDir": f"file://{self.folder}/ha",
+            # A killed leader's session must run out before there is another one.
+            "high-availability.zookeeper.client.session-timeout": "3 s",
+        }
 
     def cluster(self) -> dict:
         """The cluster's addresses and process ids of now."""
