@@ -6,6 +6,12 @@ final class FakeOutput implements LocalOutput {
   boolean congested;
   boolean available = true;
 
+  /** So many records more are let through. */
+  int room = Integer.MAX_VALUE;
+
+  /** How many were. */
+  int passed;
+
   @Override
   public boolean congested() {
     return congested;
@@ -13,6 +19,11 @@ final class FakeOutput implements LocalOutput {
 
   @Override
   public boolean available() {
-    return available;
+    if (!available || room == 0) {
+      return false;
+    }
+    room--;
+    passed++;
+    return true;
   }
 }

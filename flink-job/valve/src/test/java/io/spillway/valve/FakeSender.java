@@ -17,6 +17,10 @@ final class FakeSender implements BatchSender {
       reply(200, batch.receipt());
     }
 
+    void refuse() {
+      reply(422, "");
+    }
+
     void reply(int status, String body) {
       answer.complete(new Answer(status, body.getBytes(StandardCharsets.UTF_8), null));
     }

@@ -8,12 +8,14 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicInteger;
 import javax.annotation.Nullable;
 import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.api.common.typeutils.base.array.BytePrimitiveArraySerializer;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
+import org.apache.flink.runtime.operators.testutils.MockEnvironment;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
 import org.apache.flink.streaming.api.graph.StreamConfig;
 import org.apache.flink.streaming.api.watermark.Watermark;
@@ -45,14 +47,18 @@ final class ValveHarness implements AutoCloseable {
   boolean finalReport;
 
   private ValveHarness(Configuration options, int parallelism, int subtask) throws Exception {
-    flink =
-        new OneInputStreamOperatorTestHarness<>(
-            new ValveOperatorFactory<>(
-                ValveConfig.of("valve", options), RecordCodec.bytes(), LEDGER, LATE, new Wiring()),
-            16,
-            parallelism,
-            subtask);
+    flink = new OneInputStreamOperatorTestHarness<>(factory(options), 16, parallelism, subtask);
     flink.setup(BytePrimitiveArraySerializer.INSTANCE);
+  }
+
+  private ValveHarness(Configuration options, MockEnvironment environment) throws Exception {
+    flink = new OneInputStreamOperatorTestHarness<>(factory(options), environment);
+    flink.setup(BytePrimitiveArraySerializer.INSTANCE);
+  }
+
+  private ValveOperatorFactory<byte[]> factory(Configuration options) {
+    return new ValveOperatorFactory<>(
+        ValveConfig.of("valve", options), RecordCodec.bytes(), LEDGER, LATE, new Wiring());
   }
 
   static ValveHarness open() throws Exception {
@@ -75,13 +81,26 @@ final class ValveHarness implements AutoCloseable {
   static ValveHarness restore(
       Configuration options, @Nullable OperatorSubtaskState state, int parallelism, int subtask)
       throws Exception {
-    ValveHarness harness = new ValveHarness(options, parallelism, subtask);
+    return new ValveHarness(options, parallelism, subtask).begin(state);
+  }
+
+  /**
+   * The same in an environment that is used again and again: to make one takes ten times as long as
+   * all the rest. It names the attempt.
+   */
+  static ValveHarness restore(
+      Configuration options, @Nullable OperatorSubtaskState state, MockEnvironment environment)
+      throws Exception {
+    return new ValveHarness(options, environment).begin(state);
+  }
+
+  private ValveHarness begin(@Nullable OperatorSubtaskState state) throws Exception {
     if (state != null) {
-      harness.flink.setRestoredCheckpointId(RESTORED_CHECKPOINT);
+      flink.setRestoredCheckpointId(RESTORED_CHECKPOINT);
     }
-    harness.flink.initializeState(state);
-    harness.flink.open();
-    return harness;
+    flink.initializeState(state);
+    flink.open();
+    return this;
   }
 
   /** Everything is diverted, with so many credits. */
@@ -107,9 +126,36 @@ final class ValveHarness implements AutoCloseable {
 
   /** Lets time pass on all clocks: timers fire, mails are read. */
   ValveHarness pass(Duration time) throws Exception {
+    return tick(time).mails();
+  }
+
+  /** Lets time pass on all clocks: timers fire. */
+  ValveHarness tick(Duration time) throws Exception {
     clock.advance(time);
     flink.setProcessingTime(flink.getProcessingTime() + time.toMillis());
-    return mails();
+    return this;
+  }
+
+  /** Ends the input. While the valve waits for anything time passes, but not without end. */
+  ValveHarness endInput(Duration tick, int most) throws Exception {
+    tickWhenRead(tick, new AtomicInteger(most));
+    flink.endInput();
+    return this;
+  }
+
+  private void tickWhenRead(Duration tick, AtomicInteger left) {
+    Mail mail =
+        new Mail(
+            () -> {
+              if (left.getAndDecrement() == 0) {
+                throw new AssertionError("The end of the input does not come");
+              }
+              tick(tick);
+              tickWhenRead(tick, left);
+            },
+            TaskMailbox.MAX_PRIORITY,
+            "time passes");
+    flink.getTaskMailbox().put(mail);
   }
 
   /** Reads all mails, also those that come of them. */
