@@ -8,7 +8,7 @@ Three states, one after the other, each for --seconds after 3 s of settling:
   reporting  4 subtasks of a valve report every 250 ms, no record arrives
   watched    as before, and `spillway status --watch` asks every second, and a client listens to /v1/events
 
-No Flink is watched: what polling it takes is in the measurements on a real cluster. Writes idle.json beside itself.
+No Flink is watched: what polling it takes is in the measurements on a real cluster. Writes results/idle.json.
 """
 
 import argparse
@@ -108,7 +108,7 @@ def main():
                 process.terminate()
                 process.wait()
     result = {"machine": {"cpus": os.cpu_count(), "kernel": platform.release()}, "results": results}
-    (HERE / "idle.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    (HERE / "results" / "idle.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     for row in results:
         print(f"{row['state']:<10} {row['cores'] * 100:6.2f} % of a core, {row['resident_mb']:5.1f} MB resident"
               f" (at most {row['most_resident_mb']:.1f})")

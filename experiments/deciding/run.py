@@ -7,6 +7,7 @@ import argparse
 import base64
 import dataclasses
 import functools
+import gzip
 import json
 import os
 import shutil
@@ -30,6 +31,7 @@ from demo.errors import DemoError  # noqa: E402
 
 RESULTS = HERE / "results"
 OUT = ROOT / "target" / "experiments" / "deciding"
+TRACE = OUT / "calibration.trace"
 SPILLWAY = ROOT / "target" / "release" / "spillway"
 SQUARE = "30k:12s,400k:20s,30k:8s"
 # Several loads tell keeping, diverting and what a worker spends anyway apart.
@@ -175,12 +177,11 @@ def scenario(name: str, load: str, extra: str = "") -> Path:
     return path
 
 
-def compare(name: str, report: dict, toml: Path, trace: Path, phases: tuple[str, ...]) -> dict:
-    """A run beside its simulation, calibrated from `trace`."""
-    plot = RESULTS / f"{name}.svg"
-    calibrated = ["--calibrate", str(trace)] if trace.exists() else []
-    common = ["simulate", str(toml), *calibrated, "--measured", str(OUT / f"{name}.json")]
-    simulated = spillway(*common, "--plot", str(plot))["scenarios"][0]
+def compare(name: str, report: dict, toml: Path, phases: tuple[str, ...], *options: str, plot: bool = True) -> dict:
+    """A run beside its simulation, calibrated from the trace of row square's first run."""
+    command = ["simulate", str(toml), "--calibrate", str(TRACE), "--measured", str(OUT / f"{name}.json"), *options]
+    simulated = spillway(*command, *(["--plot", str(RESULTS / f"{name}.svg")] if plot else []))["scenarios"][0]
+    model = subprocess.run([SPILLWAY, *command], capture_output=True, text=True, check=False).stdout.splitlines()[1].strip()
     records = report["records"]
     share = {"real": records["diverted"] / records["received"], "simulated": simulated["whole"]["diverted_share"]}
     rows = {"both, whole run": (report["both_ms"]["p99"], simulated["whole"]["both"]["p99_ms"])}
@@ -191,16 +192,18 @@ def compare(name: str, report: dict, toml: Path, trace: Path, phases: tuple[str,
                 rows[f"{lane}, {phase['name']}"] = (real["p99"], phase[lane]["p99_ms"])
     p99 = {row: {"real_ms": real, "simulated_ms": made, "factor": round(max(real, made) / min(real, made), 2) if real and made else None}
            for row, (real, made) in rows.items()}
-    return {"calibrated_from": trace.name if calibrated else "the model's defaults", "diverted_share": share, "points_apart": round(100 * abs(share["real"] - share["simulated"]), 1),
+    return {"model": model, "diverted_share": share, "points_apart": round(100 * abs(share["real"] - share["simulated"]), 1),
             "p99": p99, "took_ms": simulated["took_ms"], "simulated_ms": simulated["simulated_ms"]}
 
 
 def square(console: Console, arguments: argparse.Namespace) -> dict:
     """The square spike, real and simulated. The simulation is calibrated from the trace of another run, with several loads."""
     demo(console, "calibration", "--profile", CALIBRATION)
+    with open(TRACE, "rb") as plain, open(RESULTS / f"{TRACE.name}.gz", "wb") as out, gzip.GzipFile("", "wb", 9, out, 0) as packed:
+        shutil.copyfileobj(plain, packed)
     report = demo(console, "square", "--profile", SQUARE)
-    found = compare("square", report, scenario("square", f'profile = "{SQUARE}"'), OUT / "calibration.trace", ("spike",))
-    return {"profile": SQUARE, "report": report, "summary": found}
+    found = compare("square", report, scenario("square", f'profile = "{SQUARE}"'), ("spike",))
+    return {"profile": SQUARE, "report": report, "modes": mode_changes(OUT / "square.trace"), "summary": found}
 
 
 def day(console: Console, arguments: argparse.Namespace) -> dict:
@@ -208,7 +211,7 @@ def day(console: Console, arguments: argparse.Namespace) -> dict:
     scale = arguments.day_peak / peak(arguments.day) * 60 / DAY_SPEEDUP
     report = demo(console, "day", "--profile", f"csv:{arguments.day},scale={scale:.6f},speedup={DAY_SPEEDUP}")
     toml = scenario("day", f'csv = {json.dumps(str(arguments.day))}\nscale = {scale:.6f}\nspeedup = {DAY_SPEEDUP}.0')
-    found = compare("day", report, toml, OUT / "calibration.trace", ())
+    found = compare("day", report, toml, ())
     return {"day": arguments.day.name, "scale": scale, "speedup": DAY_SPEEDUP, "report": report, "summary": found}
 
 
@@ -220,9 +223,7 @@ def tuned(console: Console, arguments: argparse.Namespace) -> dict:
     """A policy tuned on a simulation of the recorded square spike, run on the real cluster."""
     policy = OUT / "policy.toml"
     model = scenario("square", f'profile = "{SQUARE}"')
-    trace = OUT / "calibration.trace"
-    common = ["tune", "--trace", str(trace if trace.exists() else model), "--model", str(model),
-              "--objective", arguments.objective, "--holdout", "0.2", "--out-policy", str(policy)]
+    common = ["tune", "--trace", str(TRACE), "--model", str(model), "--objective", arguments.objective, "--holdout", "0.2", "--out-policy", str(policy)]
     found = spillway(*common, "--plot", str(RESULTS / "tuned.svg"))
     if found["best"] is None:
         raise DemoError(1, f"no policy meets {arguments.objective}")
@@ -231,8 +232,8 @@ def tuned(console: Console, arguments: argparse.Namespace) -> dict:
     environment = {f"SPILLWAY_POLICY_{key.upper()}": value for key, value in settings(policy).items()}
     report = demo(console, "tuned", "--profile", SQUARE, environment=environment)
     return {"profile": SQUARE, "search": found, "report": report, "summary": {
-        "objective": found["objective"], "expected_ms": found["best"]["searched"]["both"], "measured_ms": report["both_ms"],
-        "usd": report["cost_usd"],
+        "objective": found["objective"], "expected_of_the_recorded_load_ms": found["best"]["searched"]["both"], "measured_ms": report["both_ms"],
+        "usd": report["cost_usd"], "this_load": compare("tuned", report, model, ("spike",), "--policy", str(policy), plot=False),
     }}
 
 
@@ -297,6 +298,8 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     arguments.day = arguments.day.resolve()
     chosen = ROWS if "all" in arguments.rows else arguments.rows
+    if not TRACE.exists() and {"day", "tuned"} & set(chosen) and "square" not in chosen:
+        parser.error("day and tuned need the trace that square records: run square first, or with them")
     found = [(row, ROWS[row].__doc__, functools.partial(ROWS[row], arguments=arguments)) for row in chosen]
     return rows.measure("run.py", argv, found, RESULTS, OUT)
 

@@ -1,6 +1,5 @@
 //! A load and its job from a recorded trace.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,37 +37,28 @@ pub(super) fn source(
     template.policy = header.policy;
     template.restarts.clear();
     template.phases.clear();
-    let mut received: BTreeMap<u32, u64> = BTreeMap::new();
-    let mut before: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
     for entry in &entries {
-        match &entry.event {
-            Event::Policy(change) => template.policy = change.policy.clone(),
-            Event::Step(step) => {
-                if let Observation::Report { subtask, reading } = &step.observation {
-                    received.insert(*subtask, reading.received);
-                    before
-                        .entry(*subtask)
-                        .or_insert((reading.received, reading.to_cloud));
-                    template.model.lane.subtasks = reading.parallelism.max(1);
-                }
-            }
-            _ => {}
+        if let Event::Policy(change) = &entry.event {
+            template.policy = change.policy.clone();
         }
     }
-    let all: u64 = received.values().sum();
-    if received.len() > 1 && all > 0 {
-        template.load.shares = received
+    template.model.lane.subtasks = load.parallelism;
+    let all: f64 = load.received.values().sum();
+    if load.received.len() > 1 && all > 0.0 {
+        template.load.shares = load
+            .received
             .values()
-            .map(|records| *records as f64 / all as f64)
+            .map(|records| records / all)
             .collect();
     }
-    let (earlier, diverted) = before
-        .values()
-        .fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
-    let rate = all.saturating_sub(earlier) as f64 / (SLOT.as_secs_f64() * load.slots.len() as f64);
+    let (earlier, diverted) = load.before;
+    let rate = all / (SLOT.as_secs_f64() * load.slots.len() as f64);
     let at_it =
         Duration::try_from_secs_f64(earlier as f64 / rate.max(1.0)).unwrap_or(Duration::MAX);
-    at_work(&mut template.model.lane, at_it, earlier, diverted);
+    at_work(&mut template.model.lane, at_it, diverted);
+    if let Some(cores) = cores(&entries, &load) {
+        template.model.lane.cores = f64::from(cores);
+    }
     notes.extend(fit(&mut template.model.lane, &measured(&entries, &load)).notes);
     notes.push("cloud, buffers and pauses: not in a trace, so as in the model".into());
     Ok((template, notes))
@@ -93,11 +83,22 @@ fn curve(slots: &[Slot]) -> Result<Curve, String> {
     Curve::new(pieces).map_err(|error| error.to_string())
 }
 
+/// How many processors the busiest worker has, as last told.
+fn cores(entries: &[Entry], load: &Load) -> Option<u32> {
+    entries.iter().rev().find_map(|entry| match &entry.event {
+        Event::Step(step) if load.concerns(step) => match &step.observation {
+            Observation::Lane(lane) => lane.worker_cores.filter(|cores| *cores > 0),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
 /// What the workers' processor time was measured over, and what went through the valve meanwhile.
 fn measured(entries: &[Entry], load: &Load) -> Vec<Measured> {
     let steps = || {
         entries.iter().filter_map(|entry| match &entry.event {
-            Event::Step(step) => Some(step),
+            Event::Step(step) if load.concerns(step) => Some(step),
             _ => None,
         })
     };

@@ -24,6 +24,7 @@ mod plan;
 mod policy;
 mod sight;
 mod spending;
+mod steady;
 mod subtask;
 mod units;
 mod usage;
@@ -48,6 +49,7 @@ use capacity::Capacity;
 use drain::Drain;
 use hold::Changes;
 use phase::Phase;
+use steady::Steady;
 use subtask::Subtask;
 
 /// Arrival is averaged over this time: two reports, so that one that came late does not look like a gap.
@@ -65,6 +67,13 @@ pub const MAX_SUBTASKS: usize = 4096;
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct State {
     subtasks: BTreeMap<u32, Subtask>,
+    /// Of the valve, by the last report that was counted. A job that is rescaled is silent for longer than its
+    /// subtasks are remembered.
+    #[serde(default)]
+    parallelism: Option<u32>,
+    /// Since when it keeps about the same.
+    #[serde(default)]
+    steady: Steady,
     capacity: Capacity,
     phase: Phase,
     changes: Changes,
@@ -84,6 +93,8 @@ impl Default for State {
     fn default() -> Self {
         Self {
             subtasks: BTreeMap::new(),
+            parallelism: None,
+            steady: Steady::default(),
             capacity: Capacity::default(),
             phase: Phase::default(),
             changes: Changes::default(),
@@ -215,21 +226,24 @@ impl State {
 
     fn take(&mut self, subtask: u32, reading: &Reading, now: Moment) -> bool {
         let full = self.subtasks.len() >= MAX_SUBTASKS;
-        let Some(known) = self.subtasks.get_mut(&subtask) else {
-            if !full {
+        match self.subtasks.get_mut(&subtask) {
+            Some(known) => {
+                let Some(diverted) = known.take(reading, now) else {
+                    return false;
+                };
+                self.ledger.diverted(diverted, now);
+            }
+            None if full => return false,
+            None => {
                 self.subtasks.insert(subtask, Subtask::new(reading, now));
             }
-            return !full;
-        };
-        if known.parallelism != reading.parallelism {
+        }
+        let before = self.parallelism.replace(reading.parallelism);
+        if before.is_some_and(|parallelism| parallelism != reading.parallelism) {
             // The job was rescaled: what its lane could take says nothing about now.
             self.capacity = Capacity::default();
             self.phase = Phase::default();
         }
-        let Some(diverted) = known.take(reading, now) else {
-            return false;
-        };
-        self.ledger.diverted(diverted, now);
         true
     }
 

@@ -172,6 +172,7 @@ impl State {
         if !self.subtasks.values().all(whole) {
             return;
         }
+        self.steady.see(sight.kept_long, now);
         self.capacity.at_least(sight.kept_long);
         let calm = sight.congested.is_none()
             && self.back_pressured_since.is_none()
@@ -182,11 +183,23 @@ impl State {
     }
 
     /// Learns from how busy the lane is. Only from one that is neither saturated, which tells more by
-    /// itself, nor beside a diverting that costs the worker processor time.
+    /// itself, nor beside a diverting that costs the worker processor time. What the engine tells of a minute ago says
+    /// something about what is kept now only if as much has been kept since then.
     pub(crate) fn learn(&mut self, policy: &Policy, load: &LaneLoad, sight: &Sight, now: Moment) {
-        if sight.congested.is_none() && sight.diverted_long <= sight.kept_long.times(phase::HARDLY)
-        {
+        let diverting = sight.diverted_long > sight.kept_long.times(phase::HARDLY);
+        let told = load
+            .age
+            .saturating_add(load.window.max(load.worker_cpu_window));
+        if load.age > LANE_STALE && !self.steady.for_as_long_as(told, now) {
+            return;
+        }
+        if sight.congested.is_none() && !diverting {
             self.capacity.see(sight.kept_long, load, now, policy);
+        }
+        let full = sight.worker_cpu.is_some_and(|cpu| cpu.get() >= FULL);
+        if diverting && full && !sight.warming {
+            // It takes no more beside that; and if nothing else is known of it, that has to do.
+            self.capacity.first(sight.kept_long, now);
         }
     }
 }

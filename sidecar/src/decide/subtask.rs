@@ -23,7 +23,6 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 pub(crate) struct Subtask {
     attempt: AttemptId,
     sequence: u64,
-    pub(crate) parallelism: u32,
     /// When the attempt's first record was heard of; until then, when it was last heard of. A lane warms up
     /// by working, not by waiting.
     pub(crate) since: Moment,
@@ -85,7 +84,6 @@ impl Subtask {
         Self {
             attempt: reading.attempt,
             sequence: reading.sequence,
-            parallelism: reading.parallelism,
             since: now,
             heard_at: now,
             short: None,
@@ -124,7 +122,6 @@ impl Subtask {
             self.since = now;
         }
         self.sequence = reading.sequence;
-        self.parallelism = reading.parallelism;
         self.heard_at = now;
         self.short = self.flow(SHORT);
         self.long = self.flow(LONG);

@@ -1,7 +1,7 @@
 //! What a simulated job and its cloud are like.
 //!
-//! Defaults are the demo's job on the machine of `experiments/deciding`, where its README says how each was
-//! measured; what was assumed is marked so here.
+//! Defaults are the demo's job on the machine of `experiments`: where one was measured, the place is named; where none is,
+//! it was assumed, such that the scenarios do what the demo was seen to do. Calibrate from a trace of your own job.
 
 use std::time::Duration;
 

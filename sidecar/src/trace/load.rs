@@ -31,6 +31,23 @@ pub struct Load {
     pub slot: Duration,
     /// The slots, without a hole, from the first report on.
     pub slots: Vec<Slot>,
+    /// The job that it is of.
+    pub job: JobName,
+    /// The valve that it is of: that which reported most.
+    pub valve: ValveName,
+    /// Subtasks of the valve, by the last report.
+    pub parallelism: u32,
+    /// Records that each subtask received in the slots.
+    pub received: BTreeMap<u32, f64>,
+    /// What had been done before the first reports: received, and of these diverted, all subtasks together.
+    pub before: (u64, u64),
+}
+
+impl Load {
+    /// Whether a step is of the valve that this is the load of.
+    pub fn concerns(&self, step: &Step) -> bool {
+        (&step.job, &step.valve) == (&self.job, &self.valve)
+    }
 }
 
 /// One slot.
@@ -85,7 +102,7 @@ impl Load {
         for step in steps().filter(|step| step.at >= origin) {
             sheet.take(step)?;
         }
-        sheet.load()
+        sheet.load(busiest)
     }
 }
 
@@ -139,6 +156,8 @@ struct Sheet {
     slots: Vec<Slot>,
     cells: BTreeMap<(usize, u32), Cell>,
     marks: BTreeMap<u32, Mark>,
+    parallelism: u32,
+    before: (u64, u64),
 }
 
 impl Sheet {
@@ -149,6 +168,8 @@ impl Sheet {
             slots: Vec::new(),
             cells: BTreeMap::new(),
             marks: BTreeMap::new(),
+            parallelism: 1,
+            before: (0, 0),
         }
     }
 
@@ -179,8 +200,12 @@ impl Sheet {
                 attempt: reading.attempt,
                 reading: reading.clone(),
             };
+            self.parallelism = reading.parallelism.max(1);
             if let Some(before) = self.marks.insert(subtask, mark.clone()) {
                 self.spread(subtask, &before, &mark)?;
+            } else {
+                self.before.0 = self.before.0.saturating_add(reading.received);
+                self.before.1 = self.before.1.saturating_add(reading.to_cloud);
             }
         }
         Ok(())
@@ -216,11 +241,13 @@ impl Sheet {
         Ok(())
     }
 
-    fn load(mut self) -> Result<Load, LoadError> {
+    fn load(mut self, (job, valve): (&JobName, &ValveName)) -> Result<Load, LoadError> {
         if self.cells.is_empty() {
             return Err(LoadError::NoReports);
         }
-        for ((index, _), cell) in self.cells {
+        let mut received: BTreeMap<u32, f64> = BTreeMap::new();
+        for ((index, subtask), cell) in self.cells {
+            *received.entry(subtask).or_default() += cell.received;
             let slot = &mut self.slots[index];
             let seconds = cell.covered.as_secs_f64();
             if seconds == 0.0 {
@@ -240,6 +267,11 @@ impl Sheet {
         Ok(Load {
             slot: self.slot,
             slots: self.slots,
+            job: job.clone(),
+            valve: valve.clone(),
+            parallelism: self.parallelism,
+            received,
+            before: self.before,
         })
     }
 }

@@ -47,7 +47,8 @@ const WARM: Duration = Duration::from_secs(30);
 /// How much the processor share of a second is off. Single ones scatter by 0.08 (`decide::usage`), but a core's pace
 /// changes for seconds at a time (`experiments/first-burst/cores.py`), so that neighbours are off together.
 const SCATTER: f64 = 0.2;
-/// What a worker spends anyway, and how sure that is: 0.30 at rest (`experiments/deciding`, run `curve`).
+/// What a worker with one processor spends of it anyway, and how sure that is: 0.30 at rest (`experiments/deciding`, run
+/// `curve`). It is no more where there are more processors.
 const FIXED: f64 = 0.3;
 const FIXED_SIGMA: f64 = 0.05;
 /// How sure the model's `compile` is.
@@ -55,13 +56,13 @@ const COMPILE_SIGMA: f64 = 0.2;
 /// What diverting costs, relative to keeping, before anything is measured, and how sure that is.
 const DIVERT_COST: f64 = 0.1;
 const DIVERT_COST_SIGMA: f64 = 0.05;
-/// What keeping a million records takes of a worker, about: it makes a scale for the prior and no more.
+/// What keeping a million records takes of a processor, about: it makes a scale for the prior and no more.
 const USUAL: f64 = 4.0;
 
 /// Tells `lane` how its workers begin, from what they had done before the trace's first report: for how long records
-/// had come (at the rate that they come at in the trace), how many were received, and how many of these diverted.
-pub fn at_work(lane: &mut Lane, before: Duration, received: u64, diverted: u64) {
-    if received == 0 || before < WARM {
+/// had come (at the rate that they come at in the trace), and how many had been diverted.
+pub fn at_work(lane: &mut Lane, before: Duration, diverted: u64) {
+    if before < WARM {
         return;
     }
     lane.cold_factor = 1.0;
@@ -74,9 +75,10 @@ pub fn at_work(lane: &mut Lane, before: Duration, received: u64, diverted: u64) 
 /// Fits `lane` to `measured`, which is in the order of time. What cannot be told from it stays as it is.
 pub fn fit(lane: &mut Lane, measured: &[Measured]) -> Fit {
     let mut notes = Vec::new();
+    let young = lane.compile > 0.0;
     let warm: Vec<Measured> = measured
         .iter()
-        .filter(|stretch| stretch.end.saturating_sub(stretch.span) >= COLD)
+        .filter(|stretch| !young || stretch.end.saturating_sub(stretch.span) >= COLD)
         .copied()
         .collect();
     let used: Vec<&Measured> = warm.iter().filter(|stretch| stretch.cpu > 0.0).collect();
@@ -93,15 +95,17 @@ pub fn fit(lane: &mut Lane, measured: &[Measured]) -> Fit {
             lane.fixed * 100.0,
             used.len()
         ));
-        let compile = costs.compile.clamp(0.0, 1.0);
-        notes.push(format!(
-            "the compiler {:.0} % at first, fitted",
-            compile * 100.0
-        ));
-        if lane.compile > 0.0 {
+        if young {
+            let compile = costs.compile.clamp(0.0, 1.0);
+            notes.push(format!(
+                "the compiler {:.0} % of one of them at first, fitted",
+                compile * 100.0
+            ));
             lane.compile_diverting *= compile / lane.compile;
+            lane.compile = compile;
+        } else {
+            notes.push("the workers were at work before, and are warm".into());
         }
-        lane.compile = compile;
         lane.capacity = (1.0 - lane.fixed) / costs.local;
         notes.push(format!(
             "capacity {:.0} records/s, from {:.2} µs of processor for each kept record, fitted",
@@ -143,7 +147,7 @@ pub fn fit(lane: &mut Lane, measured: &[Measured]) -> Fit {
 /// What takes a worker's processors, as shares of them.
 struct Costs {
     fixed: f64,
-    /// When the worker starts.
+    /// When the worker starts, of one of its processors.
     compile: f64,
     /// Of a kept record a second.
     local: f64,
@@ -163,7 +167,7 @@ fn regress(stretches: &[&Measured], lane: &Lane, diverts_from: Option<Duration>)
         let middle = stretch.end.saturating_sub(stretch.span / 2);
         let row = [
             1.0,
-            fading(lane, middle, diverts_from),
+            fading(lane, middle, diverts_from) / lane.cores,
             stretch.kept / 1e6,
             stretch.diverted / 1e6,
         ];
@@ -173,15 +177,23 @@ fn regress(stretches: &[&Measured], lane: &Lane, diverts_from: Option<Duration>)
             SCATTER / stretch.span.as_secs_f64().sqrt(),
         );
     }
-    equations.add([1.0, 0.0, 0.0, 0.0], FIXED, FIXED_SIGMA);
-    equations.add([0.0, 1.0, 0.0, 0.0], lane.compile, COMPILE_SIGMA);
+    equations.add(
+        [1.0, 0.0, 0.0, 0.0],
+        FIXED / lane.cores,
+        FIXED_SIGMA / lane.cores,
+    );
+    if lane.compile > 0.0 {
+        equations.add([0.0, 1.0, 0.0, 0.0], lane.compile, COMPILE_SIGMA);
+    } else {
+        equations.leave_out(1);
+    }
     let diverting = stretches
         .iter()
         .any(|stretch| stretch.diverted > HARDLY * stretch.kept);
     if diverting {
         // Diverted − 0.1 × kept is 0, give or take.
         let row = [0.0, 0.0, -DIVERT_COST, 1.0];
-        equations.add(row, 0.0, DIVERT_COST_SIGMA * USUAL);
+        equations.add(row, 0.0, DIVERT_COST_SIGMA * USUAL / lane.cores);
     } else {
         equations.leave_out(3);
     }
@@ -206,12 +218,11 @@ fn fading(lane: &Lane, since: Duration, diverts_from: Option<Duration>) -> f64 {
         }
     };
     let again = diverts_from.map_or(0.0, |from| since.checked_sub(from).map_or(0.0, left));
-    let more = if lane.compile > 0.0 {
-        lane.compile_diverting / lane.compile
+    if lane.compile > 0.0 {
+        left(since) + lane.compile_diverting / lane.compile * again
     } else {
         0.0
-    };
-    left(since) + more * again
+    }
 }
 
 /// Normal equations of four unknowns.
@@ -320,12 +331,12 @@ mod tests {
     #[test]
     fn a_worker_that_was_at_work_before_is_warm() {
         let mut lane = Lane::default();
-        at_work(&mut lane, COLD, 10_000, 0);
+        at_work(&mut lane, COLD, 0);
         assert_eq!(lane, Lane::default());
-        at_work(&mut lane, COLD * 4, 10_000, 0);
+        at_work(&mut lane, COLD * 4, 0);
         assert!(lane.cold_factor < 1.001 && lane.compile < 1e-9, "{lane:?}");
         assert!(lane.compile_diverting > 0.0);
-        at_work(&mut lane, COLD * 4, 10_000, 1);
+        at_work(&mut lane, COLD * 4, 1);
         assert!(lane.compile_diverting < 1e-9);
         let rows: Vec<Measured> = (1..60)
             .map(|n| Measured {
@@ -336,6 +347,27 @@ mod tests {
         fit(&mut lane, &rows);
         assert!(near(lane.capacity, 140e3, 0.01), "{lane:?}");
         assert!(lane.compile < 0.01, "{lane:?}");
+    }
+
+    #[test]
+    fn with_more_processors_less_of_a_worker_is_spent_anyway() {
+        let mut lane = Lane {
+            cores: 8.0,
+            ..Lane::default()
+        };
+        // 300 k/s take 0.04 + 0.36 of 8 processors, at first 0.45 of one more.
+        let rows: Vec<Measured> = (1..60)
+            .map(|n| {
+                let row = stretch(n, 300e3, 0.0);
+                let compiler = row.cpu - 0.3 - 300e3 * 5e-6;
+                Measured {
+                    cpu: 0.0375 + 0.36 + compiler / 8.0,
+                    ..row
+                }
+            })
+            .collect();
+        fit(&mut lane, &rows);
+        assert!(near(lane.capacity, 800e3, 0.02), "{lane:?}");
     }
 
     #[test]

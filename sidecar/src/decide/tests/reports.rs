@@ -172,10 +172,9 @@ fn the_engines_back_pressure_alone_engages_when_reports_show_no_congestion() {
     assert_eq!(state.capacity(), Some(RecordsPerSecond::new(150_000.0)));
 }
 
-#[test]
-fn a_rescaled_job_starts_without_a_capacity() {
-    let policy = Policy::default();
-    let mut state = open(&policy);
+/// A valve of one subtask whose capacity is known, after 6 s.
+fn known(policy: &Policy) -> State {
+    let mut state = open(policy);
     let load = LaneLoad {
         worker_cpu: Some(Share::new(0.5)),
         ..LaneLoad::default()
@@ -183,21 +182,71 @@ fn a_rescaled_job_starts_without_a_capacity() {
     for tick in 0..60_u64 {
         let received = reading(tick, i64::try_from(tick * 100).unwrap(), tick * 10_000);
         (state, _) = report(state, 0, received, at(tick * 100));
-        (state, _) = decide(
-            &policy,
-            state,
-            &Observation::Lane(load.clone()),
-            at(tick * 100),
-        );
+        let lane = Observation::Lane(load.clone());
+        (state, _) = decide(policy, state, &lane, at(tick * 100));
     }
     assert!(state.capacity().is_some());
+    state
+}
+
+#[test]
+fn a_rescaled_job_starts_without_a_capacity() {
     let rescaled = Reading {
         parallelism: 3,
         ..reading(60, 6_000, 600_000)
     };
-    let (state, decision) = report(state, 0, rescaled, at(6_000));
-    assert_eq!(state.capacity(), None);
-    assert_eq!(decision.mode, Mode::Local);
+    // At once, and after a silence in which its subtasks are forgotten.
+    for ms in [6_000, 16_000] {
+        let state = known(&Policy::default());
+        let (state, decision) = report(state, 0, rescaled.clone(), at(ms));
+        assert_eq!(state.capacity(), None);
+        assert_eq!(decision.mode, Mode::Local);
+    }
+}
+
+#[test]
+fn a_job_that_comes_back_as_large_as_it_was_keeps_its_capacity() {
+    let state = known(&Policy::default());
+    let before = state.capacity();
+    let again = Reading {
+        attempt: "00000000000000bb".parse().unwrap(),
+        ..reading(1, 16_000, 0)
+    };
+    let (state, _) = report(state, 0, again, at(16_000));
+    assert_eq!(state.capacity(), before);
+}
+
+/// The capacity that a valve is thought to have whose load rises from 20 k/s to 100 k/s after five minutes, while the
+/// engine says of a minute that ended a minute ago that a worker was 60 % busy.
+fn after_a_rise(looks_until_s: u64) -> Option<RecordsPerSecond> {
+    let policy = Policy::default();
+    let mut state = open(&policy);
+    let load = LaneLoad {
+        worker_cpu: Some(Share::new(0.6)),
+        worker_cpu_window: Duration::from_mins(1),
+        age: Duration::from_mins(1),
+        ..LaneLoad::default()
+    };
+    let mut received = 0;
+    for tick in 0..10 * looks_until_s {
+        received += if tick < 3_000 { 2_000 } else { 10_000 };
+        let now = at(tick * 100);
+        let reading = reading(tick, i64::try_from(tick * 100).unwrap(), received);
+        (state, _) = report(state, 0, reading, now);
+        if tick % 600 == 599 {
+            (state, _) = decide(&policy, state, &Observation::Lane(load.clone()), now);
+        }
+    }
+    state.capacity()
+}
+
+#[test]
+fn a_processor_share_of_minutes_ago_is_not_taken_for_that_of_now() {
+    let before = after_a_rise(300).unwrap();
+    // 20 k/s at 60 %, 30 of them anyway.
+    assert!((40_000.0..60_000.0).contains(&before.get()), "{before}");
+    let after = after_a_rise(361).unwrap();
+    assert!(after.get() < 1.1 * 100_000.0, "{after}");
 }
 
 #[test]

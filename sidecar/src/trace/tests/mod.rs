@@ -349,6 +349,36 @@ fn the_load_of_a_trace_has_the_rates_that_were_recorded() {
 }
 
 #[test]
+fn the_load_is_that_of_one_valve_from_its_first_report_on() {
+    let trace = recorded();
+    let (_, entries) = reader(&trace).unwrap().all().unwrap();
+    let second = Duration::from_secs(1);
+    let load = Load::of(&entries, second).unwrap();
+    assert_eq!((load.parallelism, load.before), (2, (4_000, 1_333)));
+    assert!(load.received[&0] < 1.0, "{:?}", load.received);
+    assert!(
+        (load.received[&1] / 1_916_000.0 - 1.0).abs() < 1e-6,
+        "{:?}",
+        load.received
+    );
+    // Another valve, larger and in the same trace, which reports less often.
+    let other: ValveName = "other".parse().unwrap();
+    let mut both = entries.clone();
+    both.extend(entries.iter().step_by(3).cloned().map(|mut entry| {
+        if let Event::Step(step) = &mut entry.event {
+            step.valve = other.clone();
+            if let Observation::Report { reading, .. } = &mut step.observation {
+                reading.received += 1_000_000;
+                reading.parallelism = 16;
+            }
+            assert!(!load.concerns(step));
+        }
+        entry
+    }));
+    assert_eq!(Load::of(&both, second).unwrap(), load);
+}
+
+#[test]
 fn a_trace_without_reports_or_slots_without_length_give_no_load() {
     let (_, entries) = reader(&Recording::new().end()).unwrap().all().unwrap();
     let second = Duration::from_secs(1);
