@@ -128,6 +128,16 @@ impl Limiter {
         whole
     }
 
+    /// Batches that the valves may have under way, of which `queue` wait while the limit is at its maximum. The
+    /// queue shrinks with the limit, or batches would wait in it for longer than their deadline.
+    pub(crate) fn credits(&self, queue: u32) -> u32 {
+        let waiting = u64::from(queue) * u64::from(self.limit());
+        let waiting = waiting.div_ceil(u64::from(self.whole_max()));
+        // At most `queue`, because the limit is at most the maximum.
+        let waiting = u32::try_from(waiting).unwrap_or(queue);
+        self.limit().saturating_add(waiting)
+    }
+
     /// Why the limit is below the maximum; empty if it is not.
     pub(crate) fn reason(&self) -> &str {
         if self.is_unbounded() {

@@ -9,7 +9,7 @@ pub(crate) mod cost;
 mod hedge;
 mod invoke;
 mod lambda;
-mod limit;
+pub(crate) mod limit;
 mod metrics;
 pub(crate) mod retry;
 pub(crate) mod settle;
@@ -114,7 +114,6 @@ pub struct Divert {
     /// One place for each invocation at once; as many as the limiter allows.
     turnstile: Turnstile,
     control: Mutex<Control>,
-    max_concurrency: u32,
     queue: u32,
     stopping: AtomicBool,
     /// So long the sender of a trial waits.
@@ -184,7 +183,6 @@ impl Divert {
                 limiter: Limiter::new(settings.max_concurrency),
                 patience: Patience::default(),
             }),
-            max_concurrency: settings.max_concurrency,
             queue: settings.queue,
             stopping: AtomicBool::new(false),
             trial_patience: settle::TRIAL_PATIENCE,
@@ -202,7 +200,7 @@ impl Divert {
         let control = self.control();
         match control.breaker.gate(self.clock.now()) {
             Gate::Open => CloudLane::Open {
-                credits: self.credits(control.limiter.limit()),
+                credits: control.limiter.credits(self.queue),
             },
             Gate::Trial => CloudLane::Open { credits: 1 },
             Gate::Shut { why, .. } => CloudLane::Closed {
@@ -277,15 +275,6 @@ impl Divert {
             divert: Arc::clone(self),
             trial,
         })
-    }
-
-    /// Batches that the valves may have under way: the queue shrinks with the limit, or batches would wait
-    /// in it for longer than their deadline.
-    fn credits(&self, limit: u32) -> u32 {
-        let queue = u64::from(self.queue) * u64::from(limit);
-        let queue = queue.div_ceil(u64::from(self.max_concurrency.max(1)));
-        // At most `self.queue`, because the limit is at most the maximum.
-        limit.saturating_add(u32::try_from(queue).unwrap_or(self.queue))
     }
 
     /// An attempt is about to be made.
