@@ -89,10 +89,11 @@ pub(super) fn as_text(ran: &Ran) -> String {
         put(format!("  reaction {reaction} ms, release {release} ms"));
     }
     put(format!(
-        "  batches {}, of these bounced {}; throttled attempts {}, cold starts {}",
+        "  batches {}, of these bounced {}; throttled attempts {}, lowest limit {}; cold starts {}",
         outcome.settled_batches + outcome.bounced_batches,
         outcome.bounced_batches,
         outcome.throttled,
+        outcome.lowest_limit,
         outcome.cold_starts
     ));
     for change in &outcome.modes {
@@ -160,6 +161,7 @@ pub(super) fn as_json(ran: &Ran) -> serde_json::Value {
         "settled_batches": outcome.settled_batches,
         "bounced_batches": outcome.bounced_batches,
         "throttled": outcome.throttled,
+        "lowest_limit": outcome.lowest_limit,
         "cold_starts": outcome.cold_starts,
         "modes": outcome.modes,
         "timeline": outcome.timeline,

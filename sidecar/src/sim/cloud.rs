@@ -1,10 +1,11 @@
-//! The cloud lane: what `divert` does with a batch, with the very breaker and pauses that it uses, and a
-//! function that starts, works and fails as the model says.
+//! The cloud lane: what `divert` does with a batch, with the very breaker, limiter and pauses that it uses, and
+//! a function that starts, works and fails as the model says.
 
 use std::time::Duration;
 
 use super::curve::Cursor;
-use super::model::{Cloud as Model, Outage};
+use super::flight::{Failure, Flight, Stage};
+use super::model::{Cloud as Model, Outage, Valve as ValveModel};
 use super::queue::Queue;
 use super::valve::Batch;
 use crate::config::{Divert, Lambda};
@@ -12,6 +13,7 @@ use crate::decide::{CloudLane, Moment};
 use crate::divert::QUEUE_RETRY;
 use crate::divert::breaker::{Breaker, Gate, Trouble};
 use crate::divert::cost::{lambda_usd, puts_usd};
+use crate::divert::limit::{Limiter, Outcome};
 use crate::divert::retry::pause;
 use crate::divert::settle::TRIAL_PATIENCE;
 
@@ -45,94 +47,57 @@ pub(crate) struct Cloud<'a> {
     settings: &'a Divert,
     prices: &'a Lambda,
     deadline_ms: u64,
+    record_bytes: f64,
     breaker: Breaker,
+    limiter: Limiter,
+    /// The least that the limiter has allowed.
+    pub(crate) lowest_limit: u32,
     flights: Vec<Flight>,
-    limit: Cursor<'a>,
+    /// Instances that the account allows at once.
+    allowed: Cursor<'a>,
     /// Instances that are there.
     instances: u32,
     /// New instances that may be started by now.
     ramp: f64,
     sequence: u64,
+    /// How many have waited for a place.
+    turns: u64,
     pub(crate) tally: Tally,
 }
 
-#[derive(Debug)]
-struct Flight {
-    batch: Batch,
-    /// Its number, from which its pauses are drawn.
-    number: u64,
-    records: f64,
-    stage: Stage,
-    /// Attempts that failed since the last send.
-    failed: u32,
-    /// Its job has died, or it is a trial that was given back: nobody waits for the receipt.
-    orphan: bool,
-    /// The lane is shut, and this one finds out whether it has to be: since when.
-    trial_since_ms: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Stage {
-    /// On its way to the sidecar from then on.
-    Sent { until_ms: u64 },
-    /// Waits in the sidecar for an invocation.
-    Queued,
-    /// Is being compressed; processor time left in ms.
-    Encoding { left_ms: f64 },
-    /// In the function: fixed time left, processor time left, and how long it has been there.
-    Running {
-        fixed_ms: f64,
-        left_ms: f64,
-        took_ms: f64,
-        cold: bool,
-    },
-    /// The attempt will have failed by then.
-    Failing { until_ms: u64, throttled: bool },
-    /// Nobody answers.
-    Silent,
-    /// Waits before the next attempt.
-    Pausing { until_ms: u64 },
-    /// The next attempt would come too late.
-    GivenUp,
-}
-
-impl Flight {
-    fn waits_for_an_answer(&self) -> bool {
-        matches!(self.stage, Stage::Silent | Stage::Running { .. })
-    }
-}
-
 impl<'a> Cloud<'a> {
-    /// A cloud lane whose batches are bounced `deadline` after they were sealed.
+    /// A cloud lane for the batches of such a valve.
     pub(crate) fn new(
         model: &'a Model,
         settings: &'a Divert,
         prices: &'a Lambda,
-        deadline: Duration,
+        valve: &ValveModel,
     ) -> Self {
         Self {
             model,
             settings,
             prices,
-            deadline_ms: millis(deadline),
+            deadline_ms: millis(valve.deadline),
+            record_bytes: valve.record_bytes,
             breaker: Breaker::default(),
+            limiter: Limiter::new(settings.max_concurrency),
+            lowest_limit: settings.max_concurrency,
             flights: Vec::new(),
-            limit: model.concurrency.cursor(),
+            allowed: model.concurrency.cursor(),
             instances: model.warm,
             ramp: 0.0,
             sequence: 0,
+            turns: 0,
             tally: Tally::default(),
         }
     }
 
     /// What the controller is told, as `Divert::lane` has it.
     pub(crate) fn lane(&self, now_ms: u64) -> CloudLane {
-        let credits = self
-            .settings
-            .max_concurrency
-            .saturating_add(self.settings.queue);
         match self.breaker.gate(at(now_ms)) {
-            Gate::Open => CloudLane::Open { credits },
+            Gate::Open => CloudLane::Open {
+                credits: self.limiter.credits(self.settings.queue),
+            },
             Gate::Trial => CloudLane::Open { credits: 1 },
             Gate::Shut { why, .. } => CloudLane::Closed {
                 reason: format!("the cloud lane is shut: {why}"),
@@ -155,17 +120,9 @@ impl<'a> Cloud<'a> {
     pub(crate) fn send(&mut self, batch: Batch, now_ms: u64) {
         self.tally.batches += 1;
         self.sequence += 1;
-        self.flights.push(Flight {
-            records: batch.content.records(),
-            batch,
-            number: self.sequence,
-            stage: Stage::Sent {
-                until_ms: now_ms + WIRE_MS,
-            },
-            failed: 0,
-            orphan: false,
-            trial_since_ms: None,
-        });
+        let until_ms = now_ms + WIRE_MS;
+        let flight = Flight::new(batch, self.sequence, self.record_bytes, until_ms);
+        self.flights.push(flight);
     }
 
     /// The job died. What was sealed before `checkpoint_ms` is in its last checkpoint, and handed back.
@@ -182,20 +139,18 @@ impl<'a> Cloud<'a> {
     pub(crate) fn tick(&mut self, now_ms: u64, events: &mut Vec<Event>) {
         // Truncating a count of instances is what a limit means.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let limit = self.limit.at(now_ms) as u32;
-        self.instances = self.instances.min(limit);
+        let allowed = self.allowed.at(now_ms) as u32;
+        self.instances = self.instances.min(allowed);
         // A burst of starts as large as a second's worth, as Lambda's token bucket has it.
         self.ramp = (self.ramp + self.model.ramp_per_s / 1e3).min(self.model.ramp_per_s.max(1.0));
         let out = self.model.outages.iter().any(|span| span.contains(now_ms));
+        self.enter();
         let speed = self.speed();
         let mut index = 0;
         while index < self.flights.len() {
-            self.step(index, now_ms, speed, out, limit);
+            self.step(index, now_ms, speed, out, allowed);
             let flight = &self.flights[index];
-            let settled = matches!(
-                flight.stage,
-                Stage::Running { fixed_ms, left_ms, .. } if fixed_ms <= 0.0 && left_ms <= 0.0
-            );
+            let settled = flight.is_settled();
             let over = now_ms >= flight.batch.sealed_ms + self.deadline_ms;
             let trial = flight.trial_since_ms.filter(|_| !flight.orphan);
             if !settled
@@ -215,15 +170,26 @@ impl<'a> Cloud<'a> {
         }
     }
 
+    /// Places that are free go to those that wait, first come, first served.
+    fn enter(&mut self) {
+        let held = self.flights.iter().filter(|flight| flight.holds_a_place());
+        let free = (self.limiter.limit() as usize).saturating_sub(held.count());
+        let waiting = self.flights.iter().enumerate();
+        let mut waiting: Vec<(u64, usize)> = waiting
+            .filter_map(|(index, flight)| match flight.stage {
+                Stage::Queued { turn } => Some((turn, index)),
+                _ => None,
+            })
+            .collect();
+        waiting.sort_unstable();
+        for (_, index) in waiting.into_iter().take(free) {
+            self.flights[index].stage = self.encode(index);
+        }
+    }
+
     /// What each of those that compute gets of a processor.
     fn speed(&self) -> f64 {
-        let computing = self.flights.iter().filter(|flight| match flight.stage {
-            Stage::Encoding { .. } => true,
-            Stage::Running {
-                fixed_ms, left_ms, ..
-            } => fixed_ms <= 0.0 && left_ms > 0.0,
-            _ => false,
-        });
+        let computing = self.flights.iter().filter(|flight| flight.computes());
         let computing = computing.count() as f64;
         if self.model.shared_cores > 0.0 && computing > self.model.shared_cores {
             self.model.shared_cores / computing
@@ -232,13 +198,12 @@ impl<'a> Cloud<'a> {
         }
     }
 
-    fn step(&mut self, index: usize, now_ms: u64, speed: f64, out: bool, limit: u32) {
+    fn step(&mut self, index: usize, now_ms: u64, speed: f64, out: bool, allowed: u32) {
         let stage = match self.flights[index].stage {
             Stage::Sent { until_ms } if now_ms >= until_ms => self.admit(index, now_ms),
-            Stage::Queued if self.invoking() < self.settings.max_concurrency as usize => {
-                self.encode(index)
+            Stage::Encoding { left_ms } if left_ms <= 0.0 => {
+                self.invoke(now_ms, index, out, allowed)
             }
-            Stage::Encoding { left_ms } if left_ms <= 0.0 => self.invoke(now_ms, index, out, limit),
             Stage::Encoding { left_ms } => Stage::Encoding {
                 left_ms: left_ms - speed,
             },
@@ -256,20 +221,18 @@ impl<'a> Cloud<'a> {
                     cold,
                 }
             }
-            Stage::Failing {
-                until_ms,
-                throttled,
-            } if now_ms >= until_ms => self.failed(index, now_ms, throttled),
-            Stage::Pausing { until_ms } if now_ms >= until_ms => self.encode(index),
+            Stage::Failing { until_ms, failure } if now_ms >= until_ms => {
+                self.failed(index, now_ms, failure)
+            }
+            Stage::Pausing { until_ms } if now_ms >= until_ms => self.queue(),
             stage => stage,
         };
         self.flights[index].stage = stage;
     }
 
-    /// Batches that hold one of the sidecar's permits.
-    fn invoking(&self) -> usize {
-        let waiting = |flight: &&Flight| matches!(flight.stage, Stage::Sent { .. } | Stage::Queued);
-        self.flights.len() - self.flights.iter().filter(waiting).count()
+    fn queue(&mut self) -> Stage {
+        self.turns += 1;
+        Stage::Queued { turn: self.turns }
     }
 
     fn admit(&mut self, index: usize, now_ms: u64) -> Stage {
@@ -286,7 +249,7 @@ impl<'a> Cloud<'a> {
             Gate::Trial => self.flights[index].trial_since_ms = Some(now_ms),
             Gate::Shut { rest, .. } => return self.again(index, now_ms, rest),
         }
-        Stage::Queued
+        self.queue()
     }
 
     /// A trial's sender does not wait for its deadline; its answer still tells whether the cloud is back.
@@ -325,14 +288,14 @@ impl<'a> Cloud<'a> {
         }
     }
 
-    fn invoke(&mut self, now_ms: u64, index: usize, out: bool, limit: u32) -> Stage {
-        let failing = |throttled| Stage::Failing {
-            until_ms: now_ms + millis(self.model.failure).max(1),
-            throttled,
-        };
+    fn invoke(&mut self, now_ms: u64, index: usize, out: bool, allowed: u32) -> Stage {
+        let until_ms = now_ms + millis(self.model.failure).max(1);
+        let failing = |failure| Stage::Failing { until_ms, failure };
+        self.limiter.began(at(now_ms));
+        self.flights[index].begun = Some(at(now_ms));
         if out {
             return match self.model.outage {
-                Outage::Refused => failing(false),
+                Outage::Refused => failing(Failure::Refused),
                 Outage::Silent => Stage::Silent,
             };
         }
@@ -342,9 +305,10 @@ impl<'a> Cloud<'a> {
             .filter(|flight| matches!(flight.stage, Stage::Running { .. }));
         let busy = u32::try_from(busy.count()).unwrap_or(u32::MAX);
         let cold = busy >= self.instances;
-        if busy >= limit || (cold && self.ramp < 1.0) {
+        let at_once = busy >= allowed;
+        if at_once || (cold && self.ramp < 1.0) {
             self.tally.throttled += 1;
-            return failing(true);
+            return failing(Failure::Throttled { at_once });
         }
         if cold {
             self.instances += 1;
@@ -364,15 +328,25 @@ impl<'a> Cloud<'a> {
         }
     }
 
-    fn failed(&mut self, index: usize, now_ms: u64, throttled: bool) -> Stage {
-        if !throttled {
-            self.breaker.failed(
+    fn failed(&mut self, index: usize, now_ms: u64, failure: Failure) -> Stage {
+        let (outcome, trouble, why) = match failure {
+            Failure::Refused => (
+                Outcome::Other,
                 Trouble::Unreachable,
                 "the cloud cannot be reached",
-                None,
-                at(now_ms),
-            );
-        }
+            ),
+            Failure::Throttled { at_once } => (
+                Outcome::Throttled {
+                    at_once,
+                    retry_after: None,
+                },
+                Trouble::Throttle,
+                "no instance is left",
+            ),
+        };
+        let begun = self.flights[index].begun.take();
+        self.ended(begun, outcome, now_ms);
+        self.breaker.failed(trouble, why, None, at(now_ms));
         self.tally.retries += 1;
         let flight = &mut self.flights[index];
         flight.failed += 1;
@@ -381,7 +355,20 @@ impl<'a> Cloud<'a> {
         }
     }
 
+    /// The attempt that began at `begun`, if one was under way, is over.
+    fn ended(&mut self, begun: Option<Moment>, outcome: Outcome, now_ms: u64) {
+        let Some(begun) = begun else { return };
+        self.limiter.ended(begun, outcome, at(now_ms));
+        self.lowest_limit = self.lowest_limit.min(self.limiter.limit());
+    }
+
     fn finish(&mut self, flight: Flight, settled: bool, now_ms: u64, events: &mut Vec<Event>) {
+        let outcome = if settled {
+            flight.answered(at(now_ms))
+        } else {
+            Outcome::Other
+        };
+        self.ended(flight.begun, outcome, now_ms);
         if settled {
             self.breaker.succeeded();
             self.tally.settled += 1;

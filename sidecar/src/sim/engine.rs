@@ -73,7 +73,7 @@ impl<'a> Engine<'a> {
                 &setup.model.cloud,
                 setup.divert,
                 setup.prices,
-                setup.model.valve.deadline,
+                &setup.model.valve,
             ),
             watch: Watch::default(),
             state: State::default(),
@@ -336,6 +336,7 @@ impl<'a> Engine<'a> {
         let mut outcome = self.recorder.finish(self.now_ms, self.cloud.spent_usd());
         outcome.capacity_per_s = self.state.capacity().map(RecordsPerSecond::get);
         outcome.throttled = self.cloud.tally.throttled;
+        outcome.lowest_limit = self.cloud.lowest_limit;
         outcome.bounced_batches = self.cloud.tally.bounced;
         outcome.settled_batches = self.cloud.tally.settled;
         outcome.cold_starts = self.cloud.tally.cold_starts;

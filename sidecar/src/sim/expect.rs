@@ -54,6 +54,8 @@ pub struct Expect {
     pub bounced_batches: Option<Range>,
     /// Invocations that are throttled.
     pub throttled: Option<Range>,
+    /// The lowest that the limit on invocations at once gets.
+    pub lowest_limit: Option<Range>,
     /// The last estimate of the lane's capacity.
     pub capacity_per_s: Option<Range>,
     /// Ranges for phases, by their names.
@@ -138,6 +140,11 @@ impl Expect {
                 count(outcome.bounced_batches),
             ),
             ("throttled", self.throttled, count(outcome.throttled)),
+            (
+                "lowest_limit",
+                self.lowest_limit,
+                Some(f64::from(outcome.lowest_limit)),
+            ),
             (
                 "capacity_per_s",
                 self.capacity_per_s,

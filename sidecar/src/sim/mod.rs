@@ -1,7 +1,7 @@
 //! Runs the controller on a simulated job, in virtual time.
 //!
-//! The controller is the very `decide` that steers real jobs, the breaker and the pauses of the cloud lane are
-//! those of `divert`. Around them is a model in steps of a millisecond: records are a fluid, batches and
+//! The controller is the very `decide` that steers real jobs, the breaker, the limiter and the pauses of the cloud
+//! lane are those of `divert`. Around them is a model in steps of a millisecond: records are a fluid, batches and
 //! instances are counted one by one.
 //!
 //! ```text
@@ -21,6 +21,7 @@ mod curve;
 mod days;
 mod engine;
 mod expect;
+mod flight;
 mod histogram;
 mod lane;
 mod model;

@@ -36,6 +36,8 @@ pub struct Outcome {
     pub capacity_per_s: Option<f64>,
     /// Invocations that were throttled.
     pub throttled: u64,
+    /// The lowest that the limit on invocations at once has been.
+    pub lowest_limit: u32,
     /// Batches that came back unprocessed.
     pub bounced_batches: u64,
     /// Batches that have their receipts.

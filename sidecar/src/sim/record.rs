@@ -177,6 +177,7 @@ impl Recorder {
             timeline,
             capacity_per_s: None,
             throttled: 0,
+            lowest_limit: 0,
             bounced_batches: 0,
             settled_batches: 0,
             cold_starts: 0,

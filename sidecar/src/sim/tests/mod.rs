@@ -1,5 +1,6 @@
 //! What must hold whatever the controller decides, scenario files, and bad ones.
 
+mod cloud;
 mod conservation;
 mod files;
 mod scenarios;
