@@ -1,9 +1,12 @@
-//! How every client of AWS is set up.
+//! How every client of AWS is set up, and how it says what is wrong.
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::client::result::SdkError;
+
+use crate::causes;
 
 /// The credentials of the AWS environment, and its region and endpoints unless others are named.
 pub(crate) async fn config(
@@ -28,4 +31,21 @@ pub(crate) async fn config(
         loader = loader.endpoint_url(url);
     }
     loader.load().await
+}
+
+/// What is wrong with a request, in one line. Where nobody answered, what the HTTP client met says it all; that it was
+/// "dispatch failure: io error" adds nothing. Other failures, such as that there are no credentials, need all their
+/// words.
+pub(crate) fn failure<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    match error {
+        SdkError::DispatchFailure(failure) => failure
+            .as_connector_error()
+            .filter(|error| error.is_io())
+            .map_or_else(|| causes::chain(error), |error| causes::root(error)),
+        _ => causes::chain(error),
+    }
 }

@@ -103,7 +103,7 @@ fn answer(output: InvokeOutput) -> Result<Vec<u8>, InvokeError> {
 fn classify(error: &SdkError<SdkInvokeError, HttpResponse>) -> InvokeError {
     let SdkError::ServiceError(context) = error else {
         // Not built, not sent, or not answered: all of them end with "nobody can say whether it ran".
-        return InvokeError::Unreachable(unreachable(error));
+        return InvokeError::Unreachable(aws::failure(error));
     };
     let status = context.raw().status().as_u16();
     let service = context.err();
@@ -127,18 +127,6 @@ fn classify(error: &SdkError<SdkInvokeError, HttpResponse>) -> InvokeError {
         // A function that is being created, updated or woken up (409), and every fault of the service's.
         (_, 409 | 500..) => InvokeError::Service(what),
         _ => InvokeError::Refused(what),
-    }
-}
-
-/// Why there was no answer. What the HTTP client met says it all; that it was "dispatch failure: io error" adds
-/// nothing. Other failures, such as that there are no credentials, need all their words.
-fn unreachable(error: &SdkError<SdkInvokeError, HttpResponse>) -> String {
-    match error {
-        SdkError::DispatchFailure(failure) => failure
-            .as_connector_error()
-            .filter(|error| error.is_io())
-            .map_or_else(|| causes::chain(error), |error| causes::root(error)),
-        _ => causes::chain(error),
     }
 }
 

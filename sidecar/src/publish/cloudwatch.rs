@@ -12,7 +12,6 @@ use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use super::datum::{Datum, Unit};
 use super::{Request, Sink};
 use crate::aws;
-use crate::causes;
 use crate::config::Publish;
 use crate::divert::BoxFuture;
 
@@ -90,7 +89,7 @@ impl Sink for CloudWatch {
                     }
                     _ => "",
                 };
-                format!("{}{advice}", causes::chain(&error))
+                format!("{}{advice}", aws::failure(&error))
             })
         })
     }

@@ -157,18 +157,83 @@ fn query(n: usize, series: &Series) -> MetricDataQuery {
 }
 
 /// What is wrong and what to do about it.
-fn explain<E>(error: &SdkError<E>, action: &str) -> String
+fn explain<E, R>(error: &SdkError<E, R>, action: &str) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
 {
+    let what = match error {
+        SdkError::ServiceError(context) => {
+            let service = context.err();
+            let code = service.code().unwrap_or("no error code");
+            let message = causes::first_line(service.message().unwrap_or("no message"));
+            format!("{code}: {message}")
+        }
+        _ => aws::failure(error),
+    };
     let advice = match error.code() {
         Some("AccessDenied" | "AccessDeniedException") => {
-            format!("; the credentials need cloudwatch:{action}")
+            format!("the credentials need cloudwatch:{action}")
         }
-        _ => String::new(),
+        Some(
+            "ExpiredToken"
+            | "ExpiredTokenException"
+            | "InvalidClientTokenId"
+            | "InvalidSignatureException"
+            | "MissingAuthenticationToken"
+            | "SignatureDoesNotMatch"
+            | "UnrecognizedClientException",
+        ) => "check the AWS credentials".into(),
+        // It is throttled, or broken, or does not understand.
+        Some(_) => "the next look tries again".into(),
+        None => "check the network, cloudwatch.region and the AWS credentials".into(),
     };
-    format!(
-        "CloudWatch {action} failed: {}{advice}",
-        causes::chain(error)
-    )
+    format!("CloudWatch {action} failed: {what}; {advice}")
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_cloudwatch::error::{ConnectorError, ErrorMetadata};
+    use aws_sdk_cloudwatch::operation::list_metrics::ListMetricsError;
+
+    use super::*;
+
+    fn explained(error: &SdkError<ListMetricsError, ()>) -> String {
+        explain(error, "ListMetrics")
+    }
+
+    fn refused(code: &str) -> String {
+        let metadata = ErrorMetadata::builder().code(code).message("No.\nRequest:");
+        let error = ListMetricsError::generic(metadata.build());
+        explained(&SdkError::service_error(error, ()))
+    }
+
+    #[test]
+    fn a_failure_says_in_one_line_what_is_wrong_and_what_to_do() {
+        let io = ConnectorError::io("connection refused".into());
+        assert_eq!(
+            explained(&SdkError::dispatch_failure(io)),
+            "CloudWatch ListMetrics failed: connection refused; check the network, cloudwatch.region and the AWS \
+             credentials"
+        );
+        let other = ConnectorError::other("missing signing region".into(), None);
+        assert!(
+            explained(&SdkError::dispatch_failure(other)).contains("missing signing region; check")
+        );
+        for (code, advice) in [
+            (
+                "AccessDenied",
+                "the credentials need cloudwatch:ListMetrics",
+            ),
+            ("InvalidClientTokenId", "check the AWS credentials"),
+            ("ThrottlingException", "the next look tries again"),
+        ] {
+            let text = refused(code);
+            assert!(
+                text.starts_with(&format!("CloudWatch ListMetrics failed: {code}: No.; ")),
+                "{text}"
+            );
+            assert!(text.ends_with(advice), "{text}");
+        }
+    }
 }
