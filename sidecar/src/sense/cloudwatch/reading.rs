@@ -52,7 +52,7 @@ impl Reading {
             minute.filter(move |(series, _)| series.metric == metric)
         };
         let max = |values: &mut dyn Iterator<Item = f64>| values.reduce(f64::max);
-        let valve = valve_task(series, valve);
+        let valve = valve_task(&minute, valve);
         let is_valve = |series: &Series| series.task().is_some() && series.task() == valve;
         let downstream = |series: &Series| {
             let not_a_source = |task: &str| !task.to_lowercase().starts_with("source");
@@ -102,11 +102,12 @@ impl Reading {
 }
 
 /// The task that the valve is chained into: the one that has the name under which a valve has reported in
-/// its own name, else the one that has the word "valve" in it.
-fn valve_task<'a>(series: &'a [Series], name: Option<&ValveName>) -> Option<&'a str> {
+/// its own name, else the one that has the word "valve" in it. Of those that published in this minute: tasks of before
+/// the application was updated are listed for hours.
+fn valve_task<'a>(minute: &[(&'a Series, f64)], name: Option<&ValveName>) -> Option<&'a str> {
     let with = |word: &str| {
         let word = word.to_lowercase();
-        let mut tasks = series.iter().filter_map(Series::task);
+        let mut tasks = minute.iter().filter_map(|(series, _)| series.task());
         tasks.find(|task| task.to_lowercase().contains(&word))
     };
     name.and_then(|name| with(name.as_str()))

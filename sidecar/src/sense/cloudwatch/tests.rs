@@ -211,6 +211,22 @@ async fn what_is_missing_or_not_a_number_is_not_zero() {
 }
 
 #[tokio::test]
+async fn a_task_that_the_valve_was_in_before_an_update_is_not_taken_for_its_task() {
+    let mut scene = scene();
+    // Comes first in order, and is still listed.
+    scene.publish(
+        "backPressuredTimeMsPerSecond",
+        "Source__kafka____valve",
+        60,
+        900.0,
+    );
+    scene.publish_all(98);
+    let lane = scene.look(Duration::ZERO).await.lane.unwrap();
+    assert_eq!(lane.valve_back_pressured, Some(Share::new(0.7)));
+    assert_eq!(lane.bottleneck.as_deref(), Some("window"));
+}
+
+#[tokio::test]
 async fn a_minute_that_is_still_coming_in_is_left_until_it_is_there() {
     let mut scene = scene();
     scene.publish_all(97);
