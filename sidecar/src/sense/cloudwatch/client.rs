@@ -8,9 +8,10 @@ use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{
-    Dimension, DimensionFilter, Metric, MetricDataQuery, MetricStat, ScanBy,
+    Dimension, DimensionFilter, Metric, MetricDataQuery, MetricStat, RecentlyActive, ScanBy,
 };
 
+use super::reading::METRICS;
 use super::{Metrics, PERIOD, Point, Series};
 use crate::aws;
 use crate::causes;
@@ -21,7 +22,7 @@ use crate::divert::BoxFuture;
 const NAMESPACE: &str = "AWS/KinesisAnalytics";
 /// A request, retries included, that has not been answered by then is given up until the next look.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// 500 metrics a page; an application with more pages publishes each subtask, and the coarse ones suffice.
+/// 500 series a page; a metric with more pages is published of each subtask, and the coarse ones suffice.
 const MAX_PAGES: usize = 20;
 
 /// Reads metrics with `ListMetrics` and `GetMetricData`.
@@ -40,30 +41,32 @@ impl AwsMetrics {
         }
     }
 
+    /// Metric by metric: an application publishes hundreds of others, and in pages of all of them together what is
+    /// looked for may come last.
     async fn list_all(&self, application: &str) -> Result<Vec<Series>, String> {
         let filter = DimensionFilter::builder()
             .name("Application")
             .value(application)
             .build();
-        let mut pages = self
-            .client
-            .list_metrics()
-            .namespace(NAMESPACE)
-            .dimensions(filter)
-            .into_paginator()
-            .send();
         let mut all = Vec::new();
-        for _ in 0..MAX_PAGES {
-            let Some(page) = pages.next().await else {
-                break;
-            };
-            let page = page.map_err(|error| explain(&error, "ListMetrics"))?;
-            all.extend(
-                page.metrics
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter_map(series),
-            );
+        for metric in METRICS {
+            let mut pages = self
+                .client
+                .list_metrics()
+                .namespace(NAMESPACE)
+                .metric_name(metric)
+                .dimensions(filter.clone())
+                .recently_active(RecentlyActive::Pt3H)
+                .into_paginator()
+                .send();
+            for _ in 0..MAX_PAGES {
+                let Some(page) = pages.next().await else {
+                    break;
+                };
+                let page = page.map_err(|error| explain(&error, "ListMetrics"))?;
+                let metrics = page.metrics.unwrap_or_default();
+                all.extend(metrics.into_iter().filter_map(series));
+            }
         }
         Ok(all)
     }

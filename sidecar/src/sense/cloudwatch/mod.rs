@@ -25,7 +25,7 @@ use crate::config::CloudWatch;
 use crate::decide::Moment;
 use crate::divert::BoxFuture;
 pub(crate) use client::AwsMetrics;
-use reading::{METRICS, Reading};
+use reading::Reading;
 
 /// The period of the service's metrics, which it publishes once a minute.
 const PERIOD: Duration = Duration::from_mins(1);
@@ -58,7 +58,7 @@ pub(crate) struct Point {
 
 /// Where the metrics are.
 pub(crate) trait Metrics: Send + Sync + 'static {
-    /// All series of an application. Fails with what is wrong and what to do.
+    /// The series of an application that say something of its lane. Fails with what is wrong and what to do.
     fn list<'a>(&'a self, application: &'a str) -> BoxFuture<'a, Result<Vec<Series>, String>>;
 
     /// The maxima per minute of these series, between these times. Fails with what is wrong and what to do.
@@ -123,11 +123,11 @@ impl CloudWatchSensor {
         }
         let wall_ms = self.clock.wall_ms();
         let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-        let points = self
-            .metrics
-            .get(&self.series, wall_ms.saturating_sub(ms(WINDOW)), wall_ms)
-            .await?;
-        let Some(youngest) = youngest(&points, wall_ms.saturating_sub(ms(PERIOD))) else {
+        // Whole minutes: what is still being published counts for less than it will.
+        let to_ms = wall_ms - wall_ms.rem_euclid(ms(PERIOD));
+        let from_ms = to_ms.saturating_sub(ms(WINDOW));
+        let points = self.metrics.get(&self.series, from_ms, to_ms).await?;
+        let Some(youngest) = youngest(&points) else {
             sighting.warnings.push(format!(
                 "CloudWatch has nothing of application {:?} in the last {} minutes: is it running?",
                 self.application,
@@ -151,7 +151,6 @@ impl CloudWatchSensor {
     async fn list(&mut self, now: Moment) -> Result<Vec<String>, String> {
         let mut series = self.metrics.list(&self.application).await?;
         self.listed_at = Some(now);
-        series.retain(|series| METRICS.contains(&series.metric.as_str()));
         // The coarse ones first, should there be too many: the maximum of a task is that of its subtasks.
         series.sort_by_key(|series| (series.dimensions.len(), series.clone()));
         series.dedup();
@@ -159,7 +158,7 @@ impl CloudWatchSensor {
         if series.is_empty() {
             warnings.push(format!(
                 "CloudWatch has no metrics of an application {:?}: check cloudwatch.application and \
-                 cloudwatch.region, and that it has run",
+                 cloudwatch.region, and that it has run within three hours",
                 self.application
             ));
         } else if !series.iter().any(|series| series.task().is_some()) {
@@ -183,12 +182,10 @@ impl CloudWatchSensor {
     }
 }
 
-/// The start of the youngest minute to go by: one that was over at `last_ms` plus a period, since what is
-/// still being published counts for less than it will; and one that most series are there of, since they do
-/// not come all at once.
-fn youngest(points: &[Point], last_ms: i64) -> Option<i64> {
+/// The start of the youngest minute to go by: one that most series are there of, since they do not come all at once.
+fn youngest(points: &[Point]) -> Option<i64> {
     let mut minutes: BTreeMap<i64, usize> = BTreeMap::new();
-    for point in points.iter().filter(|point| point.start_ms <= last_ms) {
+    for point in points {
         *minutes.entry(point.start_ms).or_default() += 1;
     }
     let most = minutes.values().copied().max()?;

@@ -23,6 +23,7 @@ struct Fake {
     series: Vec<(Series, Vec<(i64, f64)>)>,
     fails: Option<String>,
     lists: usize,
+    asked: Vec<(i64, i64)>,
 }
 
 struct Shared(Arc<Mutex<Fake>>);
@@ -49,7 +50,8 @@ impl Metrics for Shared {
         to_ms: i64,
     ) -> BoxFuture<'a, Result<Vec<Point>, String>> {
         assert!(wanted.len() <= MAX_SERIES);
-        let fake = self.0.lock().unwrap();
+        let mut fake = self.0.lock().unwrap();
+        fake.asked.push((from_ms, to_ms));
         let mut points = Vec::new();
         for (n, wanted) in wanted.iter().enumerate() {
             let values = fake.series.iter().filter(|(series, _)| series == wanted);
@@ -113,7 +115,6 @@ impl Scene {
     fn publish_all(&self, minute: i64) {
         self.publish("cpuUtilization", "", minute, 62.5);
         self.publish("records_lag_max", "", minute, 5000.0);
-        self.publish("uptime", "", minute, 1e6);
         for (task, busy, pressed) in [
             ("Source__replay____valve", 1000.0, 700.0),
             ("tokenize", 300.0, 600.0),
@@ -224,6 +225,17 @@ async fn a_task_that_the_valve_was_in_before_an_update_is_not_taken_for_its_task
     let lane = scene.look(Duration::ZERO).await.lane.unwrap();
     assert_eq!(lane.valve_back_pressured, Some(Share::new(0.7)));
     assert_eq!(lane.bottleneck.as_deref(), Some("window"));
+}
+
+#[tokio::test]
+async fn whole_minutes_are_asked_for() {
+    let mut scene = scene();
+    scene.publish_all(98);
+    scene.look(Duration::ZERO).await;
+    assert_eq!(
+        scene.fake.lock().unwrap().asked,
+        [(95 * MINUTE, 100 * MINUTE)]
+    );
 }
 
 #[tokio::test]
