@@ -1,4 +1,4 @@
-"""The sidecar publishes its metrics to CloudWatch, played by moto: what arrives is what the valve reported."""
+"""The sidecar and CloudWatch, played by moto: what arrives there is what the valve reported, what is seen is what was published."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from demo.console import Console
 from demo.errors import DemoError
 from demo.processes import Processes, wait_until
 
-from . import moto
+from . import moto, sensing
 from .step import LOGS, Step
 from .tally import Tally
 
@@ -39,23 +39,32 @@ print(json.dumps(found))
 
 
 def run(console: Console) -> Tally:
-    """Starts moto and the sidecar, reports twice, and compares."""
+    """Starts moto and sidecars, and compares what they say with what they were told."""
     total = moto.install(console)
     total += Step("build the sidecar", ["cargo", "build", "--release", "--color", "never", "--bin", "spillway"]).run(console)
     if total.failed:
         return total
     try:
         with tempfile.TemporaryDirectory(prefix="spillway-publish-") as folder, Processes(LOGS) as processes:
-            _check(processes, Path(folder))
+            cloudwatch = moto.start(processes)
+            for name, check, good in (
+                ("metrics to CloudWatch", _check, "sums, units and dimensions are what the valve reported"),
+                ("metrics from CloudWatch", sensing.check, "what was published is seen; who cannot see says why, once"),
+            ):
+                try:
+                    check(processes, Path(folder), cloudwatch)
+                    console.step(f"  {name}: {good}")
+                    total += Tally(passed=1)
+                except DemoError as error:
+                    console.step(f"  {name}: FAILED {error}")
+                    total += Tally(failed=1)
     except DemoError as error:
-        console.step(f"  metrics to CloudWatch: FAILED {error}")
-        return total + Tally(failed=1)
-    console.step("  metrics to CloudWatch: sums, units and dimensions are what the valve reported")
-    return total + Tally(passed=1)
+        console.step(f"  moto: FAILED {error}")
+        total += Tally(failed=1)
+    return total
 
 
-def _check(processes: Processes, folder: Path) -> None:
-    cloudwatch = moto.start(processes)
+def _check(processes: Processes, folder: Path, cloudwatch: str) -> None:
     ready = folder / "sidecar.json"
     sidecar = processes.start("publish-sidecar", [
         str(build.BINARIES["spillway"]), "run", "--listen", "127.0.0.1:0", "--ready-file", str(ready),
