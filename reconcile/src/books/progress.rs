@@ -9,8 +9,9 @@
 //! in the books that is complete is the job's present, and its lines name the parallelism.
 //!
 //! A checkpoint is complete here when each subtask of each valve has books for it, or has ended:
-//! a subtask at the end of its input writes last books and then none for later checkpoints. The
-//! files of the newest checkpoint may be committed only in part when we look, so a few older ones
+//! a subtask at the end of its input writes last books and then none for later checkpoints. A job
+//! that is restored and comes to its end before its next checkpoint has last books only, which name the
+//! checkpoint that it was restored from: then that one's own books are the past. The files of the newest checkpoint may be committed only in part when we look, so a few older ones
 //! are kept to fall back on.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -34,8 +35,16 @@ struct Valve {
     /// Of each kept checkpoint, the books of each subtask.
     recent: BTreeMap<u64, BTreeMap<u32, Mark>>,
     /// Last books by (parallelism, subtask).
-    ended: HashMap<(u32, u32), Vec<AttemptId>>,
+    ended: HashMap<(u32, u32), Vec<Last>>,
     newest_of_attempt: HashMap<AttemptId, u64>,
+}
+
+/// An attempt's last books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Last {
+    attempt: AttemptId,
+    /// The checkpoint that it was restored from, 0 if none, where the books say so.
+    restored: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -76,12 +85,16 @@ impl Progress {
                 // The last books before a stop with savepoint: the job goes on from there.
                 return;
             }
-            let attempts = valve
+            let lasts = valve
                 .ended
                 .entry((books.parallelism, books.subtask))
                 .or_default();
-            if !attempts.contains(&books.attempt) {
-                attempts.push(books.attempt);
+            let last = Last {
+                attempt: books.attempt,
+                restored: books.restored,
+            };
+            if !lasts.contains(&last) {
+                lasts.push(last);
             }
             return;
         };
@@ -151,6 +164,9 @@ impl Valve {
     }
 
     fn cut_at(&self, checkpoint: u64) -> Option<Cut> {
+        if self.ended_after(checkpoint) {
+            return Some(Cut::END);
+        }
         if let Some(marks) = self.recent.get(&checkpoint) {
             return self.cut_of(marks);
         }
@@ -181,10 +197,31 @@ impl Valve {
     /// Whether last books came after the mark: they are the same attempt's, or an attempt's that
     /// ended before its first checkpoint. An attempt with checkpoints of its own that are older
     /// ended before the restart that led to the mark.
-    fn ends(&self, mark: &Mark, ended: &[AttemptId]) -> bool {
-        ended.iter().any(|attempt| {
-            *attempt == mark.attempt || !self.newest_of_attempt.contains_key(attempt)
-        })
+    fn ends(&self, mark: &Mark, ended: &[Last]) -> bool {
+        ended
+            .iter()
+            .any(|last| last.attempt == mark.attempt || self.has_no_checkpoint(last))
+    }
+
+    /// Whether the job was restored from this checkpoint, or a later one, perhaps with another parallelism, and each
+    /// subtask came to its end before there was a next one.
+    fn ended_after(&self, checkpoint: u64) -> bool {
+        let after = |last: &Last| {
+            last.restored.is_some_and(|from| from >= checkpoint) && self.has_no_checkpoint(last)
+        };
+        let subtasks = self.ended.iter();
+        let subtasks = subtasks.filter(|(_, lasts)| lasts.iter().any(after));
+        let mut parallelisms: BTreeMap<u32, u32> = BTreeMap::new();
+        for ((parallelism, _), _) in subtasks {
+            *parallelisms.entry(*parallelism).or_default() += 1;
+        }
+        parallelisms
+            .iter()
+            .any(|(parallelism, ended)| ended == parallelism)
+    }
+
+    fn has_no_checkpoint(&self, last: &Last) -> bool {
+        !self.newest_of_attempt.contains_key(&last.attempt)
     }
 
     /// For a valve whose books are last ones only.

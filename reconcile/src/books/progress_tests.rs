@@ -192,3 +192,33 @@ fn a_stop_with_savepoint_is_no_end() {
     progress.add(&books(2, 0, 1, Some(1), Some(499)));
     assert!(!progress.has_ended() && !progress.has_passed(1000));
 }
+
+/// Last books of subtasks, each an attempt of its own, restored from checkpoint `from`.
+fn ended(subtasks: std::ops::Range<u32>, parallelism: u32, from: u64) -> Vec<Books> {
+    let last = |subtask: u32| {
+        let mut last = books(
+            10 + u64::from(subtask),
+            subtask,
+            parallelism,
+            None,
+            Some(i64::MAX),
+        );
+        last.restored = Some(from);
+        last.is_final = true;
+        last
+    };
+    subtasks.map(last).collect()
+}
+
+#[test]
+fn a_rescaled_job_that_ends_before_its_next_checkpoint_has_ended() {
+    let before = || vec![books(1, 0, 1, Some(11), Some(5000))];
+    let with = |more: Vec<Books>| watermark([before(), more].concat());
+    assert_eq!(with(ended(0..3, 3, 11)), Some(i64::MAX));
+    // Not while a subtask is missing, nor by what was restored from an older checkpoint, nor if there was another one since.
+    assert_eq!(with(ended(0..2, 3, 11)), Some(5000));
+    assert_eq!(with(ended(0..3, 3, 10)), Some(5000));
+    let mut since = ended(0..3, 3, 11);
+    since.push(books(2, 0, 1, Some(12), Some(6000)));
+    assert_eq!(with(since), Some(6000));
+}
