@@ -22,7 +22,7 @@ pub(super) fn faulted(problem: &str) -> impl Iterator<Item = &'static Key> {
 }
 
 /// The line of `text` that sets the key of this path, if one does.
-pub(super) fn key_line(text: &str, path: &str) -> Option<usize> {
+pub(crate) fn key_line(text: &str, path: &str) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
     let mut table = root.get_ref();
     let mut names = path.split('.').peekable();

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-pub(crate) use lines::{fault_line, line_of};
+pub(crate) use lines::{fault_line, key_line, line_of};
 pub(crate) use load::token_in;
 pub use load::{Override, from_text, load, policy_in};
 pub(crate) use patch::keys_of;
@@ -166,6 +166,37 @@ impl Default for Lambda {
     }
 }
 
+impl Lambda {
+    /// What is wrong with these values; see [`Config::problems`].
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Some(url) = &self.endpoint_url {
+            check_url(&mut problems, "lambda.endpoint_url", url);
+        }
+        if self.function.is_empty() {
+            problems.push("lambda.function is empty: give the function's name or ARN".into());
+        }
+        if !(128..=10_240).contains(&self.memory_mb) {
+            problems.push(format!(
+                "lambda.memory_mb is {}: Lambda has 128 to 10240",
+                self.memory_mb
+            ));
+        }
+        for (name, price) in [
+            ("usd_per_gb_second", self.usd_per_gb_second),
+            ("usd_per_million_requests", self.usd_per_million_requests),
+            ("usd_per_thousand_puts", self.usd_per_thousand_puts),
+        ] {
+            if !(price >= 0.0 && price.is_finite()) {
+                problems.push(format!(
+                    "lambda.{name} is {price}: give a price of at least 0"
+                ));
+            }
+        }
+        problems
+    }
+}
+
 /// How batches are sent on.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -189,6 +220,33 @@ impl Default for Divert {
             max_batch_bytes: 8 * 1024 * 1024,
             deadline: Duration::from_secs(5),
         }
+    }
+}
+
+impl Divert {
+    /// What is wrong with these values; see [`Config::problems`].
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !(1..=1000).contains(&self.max_concurrency) {
+            problems.push(format!(
+                "divert.max_concurrency is {}: give 1 to 1000",
+                self.max_concurrency
+            ));
+        }
+        if self.queue > 10_000 {
+            problems.push(format!(
+                "divert.queue is {}: give at most 10000",
+                self.queue
+            ));
+        }
+        if !(1..=MAX_BATCH_BYTES).contains(&self.max_batch_bytes) {
+            problems.push(format!(
+                "divert.max_batch_bytes is {}: give 1 to {MAX_BATCH_BYTES}",
+                self.max_batch_bytes
+            ));
+        }
+        within(&mut problems, "divert.deadline", self.deadline, 10, 60_000);
+        problems
     }
 }
 
@@ -334,9 +392,7 @@ impl Config {
             );
         }
         self.cloudwatch_problems(&mut problems);
-        if let Some(url) = &self.lambda.endpoint_url {
-            check_url(&mut problems, "lambda.endpoint_url", url);
-        }
+        problems.extend(self.lambda.problems());
         if let Some(url) = &self.publish.endpoint_url {
             check_url(&mut problems, "publish.endpoint_url", url);
         }
@@ -347,30 +403,8 @@ impl Config {
             1_000,
             600_000,
         );
-        if self.lambda.function.is_empty() {
-            problems.push("lambda.function is empty: give the function's name or ARN".into());
-        }
-        if !(128..=10_240).contains(&self.lambda.memory_mb) {
-            problems.push(format!(
-                "lambda.memory_mb is {}: Lambda has 128 to 10240",
-                self.lambda.memory_mb
-            ));
-        }
-        for (name, price) in [
-            ("usd_per_gb_second", self.lambda.usd_per_gb_second),
-            (
-                "usd_per_million_requests",
-                self.lambda.usd_per_million_requests,
-            ),
-            ("usd_per_thousand_puts", self.lambda.usd_per_thousand_puts),
-        ] {
-            if !(price >= 0.0 && price.is_finite()) {
-                problems.push(format!(
-                    "lambda.{name} is {price}: give a price of at least 0"
-                ));
-            }
-        }
-        self.divert_problems(&mut problems);
+        problems.extend(self.divert.problems());
+        within(&mut problems, "grace", self.grace, 0, 600_000);
         self.http_problems(&mut problems);
         problems
     }
@@ -435,30 +469,6 @@ impl Config {
             60_000,
             3_600_000,
         );
-    }
-
-    fn divert_problems(&self, problems: &mut Vec<String>) {
-        let divert = &self.divert;
-        if !(1..=1000).contains(&divert.max_concurrency) {
-            problems.push(format!(
-                "divert.max_concurrency is {}: give 1 to 1000",
-                divert.max_concurrency
-            ));
-        }
-        if divert.queue > 10_000 {
-            problems.push(format!(
-                "divert.queue is {}: give at most 10000",
-                divert.queue
-            ));
-        }
-        if !(1..=MAX_BATCH_BYTES).contains(&divert.max_batch_bytes) {
-            problems.push(format!(
-                "divert.max_batch_bytes is {}: give 1 to {MAX_BATCH_BYTES}",
-                divert.max_batch_bytes
-            ));
-        }
-        within(problems, "divert.deadline", divert.deadline, 10, 60_000);
-        within(problems, "grace", self.grace, 0, 600_000);
     }
 }
 

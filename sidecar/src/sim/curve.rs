@@ -91,6 +91,21 @@ impl Curve {
         ends.fold(0.0, f64::max)
     }
 
+    /// How many records come from `from_ms` to `to_ms`, if the values are records per second.
+    pub fn records(&self, from_ms: u64, to_ms: u64) -> f64 {
+        let (mut start, mut sum) = (0, 0.0);
+        for piece in &self.pieces {
+            let end = start + piece.ms;
+            let (from, to) = (from_ms.max(start), to_ms.min(end));
+            if from < to {
+                let mean = f64::midpoint(piece.at(from - start), piece.at(to - start));
+                sum += mean * (to - from) as f64 / 1e3;
+            }
+            start = end;
+        }
+        sum
+    }
+
     /// The curve up to `ms`, and at least a moment of it.
     #[must_use]
     pub fn before(&self, ms: u64) -> Self {

@@ -52,10 +52,11 @@ pub fn spike_phases(rate: &Curve) -> Vec<Phase> {
     .collect()
 }
 
-/// A curve from rows `minute,requests`, a piece each.
+/// A curve from rows `minute,requests`, a piece each. Minutes follow on each other; the first may be any.
 pub fn day(text: &str, scale: f64, speedup: f64) -> Result<Curve, String> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut elapsed = 0.0;
+    let mut last: Option<u64> = None;
     for (number, row) in text.lines().enumerate() {
         let row = row.trim();
         if row.is_empty()
@@ -64,18 +65,25 @@ pub fn day(text: &str, scale: f64, speedup: f64) -> Result<Curve, String> {
         {
             continue;
         }
-        let requests = row.split_once(',').and_then(|(minute, requests)| {
-            minute.trim().parse::<u64>().ok()?;
-            requests.trim().parse::<f64>().ok()
-        });
-        let requests = requests
-            .filter(|requests| (0.0..=1e12).contains(requests))
+        let line = number + 1;
+        let (minute, requests) = row
+            .split_once(',')
+            .and_then(|(minute, requests)| {
+                let minute = minute.trim().parse::<u64>().ok()?;
+                Some((minute, requests.trim().parse::<f64>().ok()?))
+            })
+            .filter(|(_, requests)| (0.0..=1e12).contains(requests))
             .ok_or_else(|| {
-                format!(
-                    "line {}: {row:?} is no row minute,requests of 0 or more",
-                    number + 1
-                )
+                format!("line {line}: {row:?} is no row minute,requests of 0 or more")
             })?;
+        if let Some(before) = last
+            && before.checked_add(1) != Some(minute)
+        {
+            return Err(format!(
+                "line {line}: minute {minute} comes after minute {before}: give every minute, one after the other"
+            ));
+        }
+        last = Some(minute);
         let value = requests / 60.0 * scale * speedup;
         // Pieces end where their minutes do, however short: rounding must not add up.
         let end = elapsed + 60_000.0 / speedup;
@@ -86,6 +94,9 @@ pub fn day(text: &str, scale: f64, speedup: f64) -> Result<Curve, String> {
             to: value,
             ms,
         });
+    }
+    if pieces.is_empty() {
+        return Err("there is no row minute,requests in it".into());
     }
     Curve::new(pieces).map_err(|error| error.to_string())
 }

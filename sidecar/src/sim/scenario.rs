@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
+use toml::Spanned;
 
 use super::curve::Curve;
 use super::days::{Swing, day, spike_phases, swung};
 use super::expect::Expect;
-use super::model::{Model, Span, positive, share};
+use super::model::{Model, Span, count, positive, share};
 use super::outcome::{Outcome, Phase};
 use super::setup::{Load, Restart, Setup};
-use crate::config::{Divert, Lambda, fault_line, line_of};
+use crate::config::{Divert, Lambda, fault_line, key_line, line_of};
 use crate::decide::Policy;
 
 /// A scenario, ready to run.
@@ -73,7 +74,7 @@ struct File {
     #[serde(default)]
     lambda: Lambda,
     #[serde(default)]
-    restart: Vec<RestartFile>,
+    restart: Vec<Spanned<RestartFile>>,
     #[serde(default)]
     phases: BTreeMap<String, Span>,
     #[serde(default)]
@@ -92,11 +93,11 @@ struct LoadFile {
     /// A file of rows `minute,requests` beside the scenario, and how to take it.
     csv: Option<PathBuf>,
     /// Records per second for each request a second.
-    #[serde(default = "unit", deserialize_with = "positive")]
-    scale: f64,
+    #[serde(default, deserialize_with = "some_positive")]
+    scale: Option<f64>,
     /// How many times faster than it was recorded.
-    #[serde(default = "unit", deserialize_with = "positive")]
-    speedup: f64,
+    #[serde(default, deserialize_with = "some_positive")]
+    speedup: Option<f64>,
     /// Rises and falls on top of it.
     swing: Option<Swing>,
     /// Each subtask's part; what is missing is split evenly.
@@ -107,10 +108,6 @@ struct LoadFile {
     jitter: f64,
 }
 
-fn unit() -> f64 {
-    1.0
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RestartFile {
@@ -118,9 +115,20 @@ struct RestartFile {
     at: Duration,
     #[serde(with = "humantime_serde")]
     down: Duration,
+    #[serde(default, deserialize_with = "some_count")]
     subtasks: Option<u32>,
+    #[serde(default, deserialize_with = "some_count")]
     workers: Option<u32>,
+    #[serde(default, deserialize_with = "some_positive")]
     capacity: Option<f64>,
+}
+
+fn some_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    count(deserializer).map(Some)
+}
+
+fn some_positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    positive(deserializer).map(Some)
 }
 
 fn shares<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
@@ -185,7 +193,9 @@ impl Scenario {
                 error.message(),
             )
         })?;
-        let problems = file.policy.problems();
+        let mut problems = file.policy.problems();
+        problems.extend(file.lambda.problems());
+        problems.extend(file.divert.problems());
         if !problems.is_empty() {
             let place = problems
                 .first()
@@ -194,16 +204,32 @@ impl Scenario {
         }
         let load_at = |what: &str| at(find(text, "[load]"), what);
         let mut rate = match (&file.load.profile, &file.load.csv) {
-            (Some(profile), None) => profile.clone(),
+            (Some(profile), None) => {
+                let given = [
+                    ("load.scale", file.load.scale),
+                    ("load.speedup", file.load.speedup),
+                ];
+                if let Some((key, _)) = given.iter().find(|(_, value)| value.is_some()) {
+                    let what = format!(
+                        "{key} is for load.csv: load.profile has its rates and times itself"
+                    );
+                    return Err(at(key_line(text, key), &what));
+                }
+                profile.clone()
+            }
             (None, Some(csv)) => {
                 let rows = read(csv).map_err(|error| load_at(&error))?;
-                day(&rows, file.load.scale, file.load.speedup)
+                let (scale, speedup) = (file.load.scale, file.load.speedup);
+                day(&rows, scale.unwrap_or(1.0), speedup.unwrap_or(1.0))
                     .map_err(|error| load_at(&format!("{}: {error}", csv.display())))?
             }
             _ => return Err(load_at("give either load.profile or load.csv")),
         };
         if let Some(swing) = &file.load.swing {
             rate = swung(&rate, swing).map_err(|error| load_at(&error))?;
+        }
+        if rate.records(0, rate.duration_ms()) < 1.0 {
+            return Err(load_at("there is no record in this load"));
         }
         let phases = if file.phases.is_empty() {
             spike_phases(&rate)
@@ -220,29 +246,10 @@ impl Scenario {
         file.expect
             .check_names(&phases)
             .map_err(|error| at(find(text, "[expect"), &error))?;
-        let whole_ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX / 2);
-        let mut restarts = Vec::new();
-        for restart in file.restart {
-            if restart
-                .capacity
-                .is_some_and(|capacity| !(capacity > 0.0 && capacity <= 1e12))
-                || restart.subtasks == Some(0)
-                || restart.workers == Some(0)
-            {
-                return Err(at(
-                    find(text, "[[restart]]"),
-                    "a job has at least one subtask and worker, and a capacity above 0",
-                ));
-            }
-            restarts.push(Restart {
-                at_ms: whole_ms(restart.at),
-                down_ms: whole_ms(restart.down),
-                subtasks: restart.subtasks,
-                workers: restart.workers,
-                capacity: restart.capacity,
-            });
-        }
-        restarts.sort_by_key(|restart| restart.at_ms);
+        let restarts = restarts(file.restart, rate.duration_ms())
+            .map_err(|(byte, what)| at(Some(line_of(text, byte)), &what))?;
+        check_shares(&file.load.shares, file.lane.subtasks, &restarts)
+            .map_err(|error| at(key_line(text, "load.shares"), &error))?;
         Ok(Self {
             name: file.name,
             about: file.about,
@@ -281,6 +288,75 @@ impl Scenario {
             timeline,
         })
     }
+}
+
+/// The restarts in the order of time. What is wrong comes with the byte where the one stands that it is about.
+fn restarts(
+    found: Vec<Spanned<RestartFile>>,
+    end_ms: u64,
+) -> Result<Vec<Restart>, (usize, String)> {
+    let whole_ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let mut restarts: Vec<(usize, Restart)> = found
+        .into_iter()
+        .map(|spanned| {
+            let byte = spanned.span().start;
+            let file = spanned.into_inner();
+            let restart = Restart {
+                at_ms: whole_ms(file.at),
+                down_ms: whole_ms(file.down),
+                subtasks: file.subtasks,
+                workers: file.workers,
+                capacity: file.capacity,
+            };
+            (byte, restart)
+        })
+        .collect();
+    restarts.sort_by_key(|(_, restart)| restart.at_ms);
+    let mut back_ms = 0;
+    for (index, (byte, restart)) in restarts.iter().enumerate() {
+        if restart.at_ms >= end_ms {
+            let what = format!(
+                "a restart at {} ms: the load lasts {end_ms} ms",
+                restart.at_ms
+            );
+            return Err((*byte, what));
+        }
+        if index > 0 && restart.at_ms < back_ms {
+            let what = format!(
+                "a restart at {} ms: from the one before the job is back at {back_ms} ms",
+                restart.at_ms
+            );
+            return Err((*byte, what));
+        }
+        // Two at the same moment are one too many.
+        back_ms = restart.at_ms.saturating_add(restart.down_ms.max(1));
+    }
+    Ok(restarts.into_iter().map(|(_, restart)| restart).collect())
+}
+
+/// An error if there are more shares than ever subtasks, or if at some time those that there are get none of the load.
+fn check_shares(shares: &[f64], subtasks: u32, restarts: &[Restart]) -> Result<(), String> {
+    let later = restarts.iter().filter_map(|restart| restart.subtasks);
+    let sizes: Vec<usize> = std::iter::once(subtasks)
+        .chain(later)
+        .map(|size| size as usize)
+        .collect();
+    let most = sizes.iter().copied().max().unwrap_or_default();
+    if shares.len() > most {
+        return Err(format!(
+            "there are {} shares, but at most {most} subtasks",
+            shares.len()
+        ));
+    }
+    for size in sizes {
+        let given = shares.get(..size);
+        if given.is_some_and(|given| given.iter().sum::<f64>() <= 0.0) {
+            return Err(format!(
+                "the shares leave the job's {size} subtasks without any load"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The line where `what` stands first.
