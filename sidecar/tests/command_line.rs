@@ -579,3 +579,64 @@ fn completions_name_every_command() {
         .unwrap();
     assert!(bash.wait().unwrap().success(), "{complaints}");
 }
+
+/// What `tune` does with a load whose only spike is in the last part, which is held out, and more of its scenario.
+fn tuned(more: &str, policy: &std::path::Path) -> Output {
+    let text = format!(
+        "name = \"late\"\nabout = \"A late spike.\"\n[load]\nprofile = \"40k:20s,300k:8s\"\n{more}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("late.toml");
+    std::fs::write(&path, text).unwrap();
+    let args = [
+        "--trace",
+        path.to_str().unwrap(),
+        "--objective",
+        "p99<300ms",
+    ];
+    let more = [
+        "--evaluations",
+        "16",
+        "--out-policy",
+        policy.to_str().unwrap(),
+    ];
+    output(&[&["tune", "-o", "json"], &args[..], &more].concat(), &[])
+}
+
+#[test]
+fn a_policy_is_recommended_only_if_it_will_do_on_the_part_held_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.toml");
+
+    let refused = tuned("[cloud]\noutages = [\"19s..60s\"]\n", &policy);
+    let error = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(
+        error.contains("held out") && error.contains("nearest of 16"),
+        "{error}"
+    );
+    let found: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    assert_eq!(found["best"], Value::Null);
+    assert_eq!(found["tried"], 16);
+    assert!(
+        found["nearest"]["held_out"]["both"]["p99_ms"]
+            .as_f64()
+            .unwrap()
+            >= 300.0
+    );
+    assert!(!policy.exists());
+
+    let found: Value = serde_json::from_str(&succeeds(&tuned("", &policy))).unwrap();
+    assert!(
+        found["best"]["held_out"]["both"]["p99_ms"]
+            .as_f64()
+            .unwrap()
+            < 300.0
+    );
+    assert_eq!(found["best"], found["nearest"]);
+    let written = std::fs::read_to_string(&policy).unwrap();
+    assert!(!written.contains("mode = \"local\""), "{written}");
+    let check = output(&["validate", "--config", policy.to_str().unwrap()], &[]);
+    succeeds(&check);
+}

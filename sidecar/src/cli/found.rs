@@ -20,7 +20,7 @@ fn latency_name(search: &Search) -> String {
 }
 
 /// What a run shows of what the objective is about.
-pub(super) fn measures(search: &Search, seen: &PhaseOutcome) -> String {
+fn measures(search: &Search, seen: &PhaseOutcome) -> String {
     let latency = seen.both().quantile_ms(search.objective.quantile());
     format!(
         "{} {}, ${}/h, {:.1} % diverted",
@@ -67,10 +67,11 @@ pub(super) fn as_text(search: &Search, found: &Found, notes: &[String]) -> Strin
         (1.0 - search.holdout) * 100.0
     ));
     put(format!(
-        "  {:>10} {:>10} {:>9}  {}",
+        "  {:>10} {:>10} {:>9} {:>11}  {}",
         "USD/h",
         format!("{latency} ms"),
         "diverted",
+        "held out ms",
         "policy"
     ));
     for candidate in &found.front {
@@ -79,9 +80,12 @@ pub(super) fn as_text(search: &Search, found: &Found, notes: &[String]) -> Strin
     let (title, chosen) = match &found.best {
         Some(best) => (
             format!(
-                "Cheapest that meets {} with a margin of {:.0} %",
+                "Cheapest that meets {} with a margin of {:.0} %{}",
                 search.objective,
-                search.margin * 100.0
+                search.margin * 100.0,
+                best.held_out
+                    .as_ref()
+                    .map_or("", |_| ", and as it is on the part held out")
             ),
             best,
         ),
@@ -111,7 +115,10 @@ pub(super) fn as_text(search: &Search, found: &Found, notes: &[String]) -> Strin
 }
 
 fn row(search: &Search, found: &Found, candidate: &Candidate) -> String {
-    let both = candidate.searched.both();
+    let latency = |seen: &PhaseOutcome| {
+        let latency = seen.both().quantile_ms(search.objective.quantile());
+        latency.map_or("unknown".into(), |ms| number(ms.round()))
+    };
     let mark = if found
         .best
         .as_ref()
@@ -122,16 +129,35 @@ fn row(search: &Search, found: &Found, candidate: &Candidate) -> String {
         " "
     };
     format!(
-        "{mark} {:>10} {:>10} {:>8.1}%  {}",
+        "{mark} {:>10} {:>10} {:>8.1}% {:>11}  {}",
         number(candidate.usd_per_hour()),
-        number(
-            both.quantile_ms(search.objective.quantile())
-                .unwrap_or(0.0)
-                .round()
-        ),
+        latency(&candidate.searched),
         candidate.searched.diverted_share() * 100.0,
+        candidate.held_out.as_ref().map_or("-".into(), latency),
         name(&candidate.policy)
     )
+}
+
+/// Why nothing is recommended.
+pub(super) fn refusal(search: &Search, found: &Found) -> String {
+    let (tried, nearest) = (found.tried.len(), &found.nearest);
+    let margin = search.margin * 100.0;
+    let named = name(&nearest.policy);
+    let missed = |held_out: &&PhaseOutcome| !search.objective.is_met(held_out);
+    let searched = search.objective.excess(&nearest.searched, search.margin);
+    match nearest.held_out.as_ref().filter(missed) {
+        Some(held_out) if searched <= 0.0 => format!(
+            "no policy that meets {} with a margin of {margin:.0} % where it was searched meets it on the part held out: \
+             the nearest of {tried} ({named}) has {} there",
+            search.objective,
+            measures(search, held_out)
+        ),
+        _ => format!(
+            "no policy meets {} with a margin of {margin:.0} %: the nearest of {tried} ({named}) has {}",
+            search.objective,
+            measures(search, &nearest.searched)
+        ),
+    }
 }
 
 pub(super) fn as_json(search: &Search, found: &Found, notes: &[String]) -> String {

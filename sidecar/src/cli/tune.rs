@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::{Arg, ArgMatches, Command};
 
 use super::Subcommand;
-use super::found::{as_json, as_text, chart, measures};
+use super::found::{as_json, as_text, chart, refusal};
 use super::output::{self, Format};
 use super::simulate::{check_plot, plot_argument, policy, policy_argument, scenario};
 use crate::decide::Policy;
@@ -25,9 +25,11 @@ fn command() -> Command {
         .about("Search, by simulation, for the cheapest policy that meets an objective")
         .after_help(
             "The load is that of a recorded trace (spillway record), of a scenario (.toml), or of a CSV of rows \
-             minute,requests. Objectives: p50, p90, p99, p99.9 or max < TIME, cost < $AMOUNT/h, diverted < SHARE%, \
-             joined by a comma or by `and`. Latencies are those of all records, whichever lane they took. Exits with 0 \
-             if a policy meets the objective, with 1 if none that was tried does.",
+             minute,requests, whose minutes follow on each other. Objectives: p50, p90, p99, p99.9 or max < TIME, cost < $AMOUNT/h, diverted < SHARE%, \
+             joined by a comma or by `and`. Latencies are those of all records, whichever lane they took. \
+             Recommended is the cheapest policy that undercuts each bound by the margin where it was searched, and \
+             meets the objective on the part that was held out. Exits with 0 if there is one; if none that was tried \
+             will do, says which came nearest, writes no policy and exits with 1.",
         )
         .arg(
             Arg::new("trace")
@@ -52,10 +54,10 @@ fn command() -> Command {
                 .value_name("SCENARIO")
                 .env("SPILLWAY_TUNE_MODEL")
                 .value_parser(clap::value_parser!(PathBuf))
-                .help("Scenario whose job, cloud and prices are taken where the trace does not tell"),
+                .help("Scenario whose job, cloud and prices are taken where a trace or a CSV does not tell"),
         )
-        .arg(share_argument("holdout", "SPILLWAY_TUNE_HOLDOUT", "0.3", "Share of the load, at its end, that is not searched on"))
-        .arg(share_argument("margin", "SPILLWAY_TUNE_MARGIN", "0.2", "By what share each bound has to be undercut in the simulation"))
+        .arg(share_argument("holdout", "SPILLWAY_TUNE_HOLDOUT", "0.3", "Share of the load, at its end, that is not searched on, and on which the policy has to meet the objective too"))
+        .arg(share_argument("margin", "SPILLWAY_TUNE_MARGIN", "0.2", "By what share each bound has to be undercut where it is searched"))
         .arg(
             Arg::new("evaluations")
                 .long("evaluations")
@@ -132,6 +134,10 @@ fn execute(matches: &ArgMatches) -> Result<(), Failure> {
             .get_one::<u32>("evaluations")
             .map_or(160, |count| *count as usize),
     };
+    if let Some(problem) = search.problem() {
+        let message = format!("{}: {problem}: give another --holdout", path.display());
+        return Err(Failure::new(ExitCode::Data, message));
+    }
     let started = Instant::now();
     let found = search.run();
     let took = started.elapsed();
@@ -158,23 +164,21 @@ fn execute(matches: &ArgMatches) -> Result<(), Failure> {
     if found.best.is_some() {
         return Ok(());
     }
-    let nearest = &found.nearest.searched;
-    Err(Failure::new(
-        ExitCode::Different,
-        format!(
-            "no policy meets {} with a margin of {:.0} %: the nearest of {} has {}",
-            search.objective,
-            search.margin * 100.0,
-            found.tried.len(),
-            measures(&search, nearest)
-        ),
-    ))
+    Err(Failure::new(ExitCode::Different, refusal(&search, &found)))
 }
 
 /// The load in `path`, and the job that goes with it.
 fn source(path: &Path, model: Option<&Path>) -> Result<Source, Failure> {
     let kind = path.extension().and_then(|extension| extension.to_str());
     if kind == Some("toml") {
+        if let Some(model) = model {
+            let message = format!(
+                "--model {} goes with a trace or a CSV: the scenario {} has a job and a cloud of its own",
+                model.display(),
+                path.display()
+            );
+            return Err(Failure::new(ExitCode::Usage, message));
+        }
         return Ok(Source {
             scenario: scenario(path)?,
             notes: vec![format!("load and job of the scenario {}", path.display())],
@@ -191,8 +195,9 @@ fn source(path: &Path, model: Option<&Path>) -> Result<Source, Failure> {
                 format!("cannot read {}: {error}", path.display()),
             )
         })?;
-        let rate = day(&text, 1.0, 1.0)
-            .map_err(|error| Failure::new(ExitCode::Data, format!("{} {error}", path.display())))?;
+        let rate = day(&text, 1.0, 1.0).map_err(|error| {
+            Failure::new(ExitCode::Data, format!("{}: {error}", path.display()))
+        })?;
         template.load = Load {
             rate,
             shares: template.load.shares,
@@ -261,6 +266,43 @@ mod tests {
         let (code, message) = run(&["--trace", path.to_str().unwrap(), "--objective", "p99<1s"]);
         assert_eq!(code, ExitCode::Data);
         assert!(message.contains("line 2"), "{message}");
+
+        std::fs::write(&path, "minute,requests\n").unwrap();
+        let (code, message) = run(&["--trace", path.to_str().unwrap(), "--objective", "p99<1s"]);
+        assert_eq!(code, ExitCode::Data);
+        assert!(
+            message.contains("day.csv: there is no row minute,requests"),
+            "{message}"
+        );
+
+        std::fs::write(&path, "0,600\n1,0\n").unwrap();
+        let (code, message) = run(&[
+            "--trace",
+            path.to_str().unwrap(),
+            "--objective",
+            "p99<1s",
+            "--holdout",
+            "0.5",
+        ]);
+        assert_eq!(code, ExitCode::Data);
+        assert!(message.contains("held out"), "{message}");
+    }
+
+    #[test]
+    fn a_model_beside_a_scenario_is_refused() {
+        let (code, message) = run(&[
+            "--trace",
+            "/nowhere.toml",
+            "--model",
+            "other.toml",
+            "--objective",
+            "p99<1s",
+        ]);
+        assert_eq!(code, ExitCode::Usage);
+        assert!(
+            message.contains("--model other.toml") && message.contains("/nowhere.toml"),
+            "{message}"
+        );
     }
 
     #[test]

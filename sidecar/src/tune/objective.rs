@@ -87,7 +87,8 @@ impl Objective {
 impl Measure {
     fn measure(self, seen: &PhaseOutcome, both: &crate::sim::Histogram) -> f64 {
         match self {
-            Self::Latency(quantile) => both.quantile_ms(quantile).unwrap_or(0.0),
+            // What is not known meets no bound.
+            Self::Latency(quantile) => both.quantile_ms(quantile).unwrap_or(f64::INFINITY),
             Self::Cost => seen.usd_per_hour(),
             Self::Diverted => seen.diverted_share(),
         }
@@ -108,20 +109,28 @@ impl FromStr for Objective {
 
 /// The conditions' texts with where they start: split at `,` and at the word `and`.
 fn parts(text: &str) -> Vec<(usize, &str)> {
-    let mut parts = Vec::new();
+    let stands_alone = |at: usize, word: &str| {
+        let (before, after) = (&text[..at], &text[at + word.len()..]);
+        (before.is_empty() || before.ends_with(char::is_whitespace))
+            && (after.is_empty() || after.starts_with(char::is_whitespace))
+    };
+    let words = text
+        .match_indices("and")
+        .filter(|(at, word)| stands_alone(*at, word));
+    let mut ends: Vec<(usize, &str)> = text.match_indices(',').chain(words).collect();
+    ends.sort_unstable();
     let mut start = 0;
-    for (at, what) in text.match_indices(',').chain(text.match_indices(" and ")) {
-        parts.push((at, what.len()));
-    }
-    parts.sort_unstable();
     let mut pieces = Vec::new();
-    for (at, length) in parts {
+    for (at, joint) in ends {
         pieces.push((start, &text[start..at]));
-        start = at + length;
+        start = at + joint.len();
     }
     pieces.push((start, &text[start..]));
     pieces
 }
+
+/// A latency bound beyond a day, in ms, is a slip of the pen.
+const LONGEST_MS: f64 = 86_400_000.0;
 
 const FORM: &str =
     "write p50, p90, p99, p99.9 or max < TIME, cost < $AMOUNT/h, or diverted < SHARE%";
@@ -163,11 +172,17 @@ fn condition(text: &str, start: usize, part: &str) -> Result<Condition, Objectiv
             .and_then(number)
             .map(|percent| percent / 100.0),
     };
-    let most = most.filter(|most| *most > 0.0).ok_or_else(|| {
+    let highest = match of {
+        Measure::Latency(_) => LONGEST_MS,
+        Measure::Cost => f64::MAX,
+        Measure::Diverted => 1.0,
+    };
+    let most = most.filter(|most| *most > 0.0 && *most <= highest);
+    let most = most.ok_or_else(|| {
         let wanted = match of {
-            Measure::Latency(_) => "a time above 0, such as 300ms or 1.5s",
+            Measure::Latency(_) => "a time above 0 and of a day at most, such as 300ms or 1.5s",
             Measure::Cost => "an amount above 0, such as $1/h",
-            Measure::Diverted => "a share above 0, such as 40%",
+            Measure::Diverted => "a share above 0 and of 100% at most, such as 40%",
         };
         fail(value_at, format!("{value:?} is not {wanted}"))
     })?;
@@ -265,10 +280,35 @@ mod tests {
             ("p99<NaNms", 5),
             ("p99<3ms, é<1s", 10),
             ("p99<3é, p50<1s", 5),
+            ("p99<1441m", 5),
+            ("diverted<140%", 10),
         ] {
             let error = text.parse::<Objective>().unwrap_err();
             assert_eq!(error.column, column, "{error}");
         }
+    }
+
+    #[test]
+    fn an_and_that_joins_nothing_is_told_that_a_condition_is_missing() {
+        for (text, column) in [
+            ("p99<300ms and", 14),
+            ("p99<300ms and ", 15),
+            ("and p99<300ms", 1),
+            ("p99<300ms and and cost<$1/h", 15),
+        ] {
+            let error = text.parse::<Objective>().unwrap_err();
+            assert_eq!(error.column, column, "{error}");
+            let said = error.to_string();
+            assert!(said.contains("a condition is missing"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_latency_that_is_not_known_meets_no_bound() {
+        let nothing = PhaseOutcome::default();
+        let met = |text: &str| text.parse::<Objective>().unwrap().is_met(&nothing);
+        assert!(!met("p99<1m"));
+        assert!(!met("cost<$1/h and max<1m"));
     }
 
     #[test]

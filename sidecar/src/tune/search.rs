@@ -43,9 +43,9 @@ pub struct Candidate {
 /// What a search found.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// The cheapest policy that meets the objective.
+    /// The cheapest policy that meets the objective, on the part that was not searched on too.
     pub best: Option<Candidate>,
-    /// The one that comes nearest to it, if none meets it.
+    /// The one that comes nearest to it, if none meets it; else the best.
     pub nearest: Candidate,
     /// Policies of which no other is both cheaper and quicker, cheapest first.
     pub front: Vec<Candidate>,
@@ -70,6 +70,19 @@ impl Search {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let split = (whole * (1.0 - self.holdout)).round() as u64;
         split.max(1)
+    }
+
+    /// What is wrong with the load, of which a part without a single record would say nothing.
+    pub fn problem(&self) -> Option<String> {
+        let rate = &self.scenario.load.rate;
+        let (split, end) = (self.split_ms(), rate.duration_ms());
+        if rate.records(0, split) < 1.0 {
+            Some("there is no record in the part of the load that is searched on".into())
+        } else if split < end && rate.records(split, end) < 1.0 {
+            Some("there is no record in the part of the load that is held out".into())
+        } else {
+            None
+        }
     }
 
     /// Searches.
@@ -99,7 +112,7 @@ impl Search {
         }
         let mut tried = evaluate(&part, policies);
         let mut radius = RADIUS;
-        while tried.len() + ROUND <= self.evaluations {
+        while tried.len() < self.evaluations {
             let Some(from) = self
                 .best_of(&tried)
                 .and_then(|(place, _)| *place)
@@ -112,7 +125,7 @@ impl Search {
             else {
                 break;
             };
-            let round = (0..ROUND).map(|_| {
+            let round = (0..ROUND.min(self.evaluations - tried.len())).map(|_| {
                 let place = space::near(&from, radius, &mut noise);
                 (
                     Some(place),
@@ -160,46 +173,99 @@ impl Search {
             let cost = a.usd_per_hour().total_cmp(&b.usd_per_hour());
             cost.then(self.latency(a).total_cmp(&self.latency(b)))
         });
-        let mut front: Vec<Candidate> = Vec::new();
-        for candidate in &all {
+        let mut front: Vec<usize> = Vec::new();
+        for (index, candidate) in all.iter().enumerate() {
             let quicker = front
                 .last()
-                .is_none_or(|last| self.latency(candidate) < self.latency(last));
+                .is_none_or(|last| self.latency(candidate) < self.latency(&all[*last]));
             if quicker {
-                front.push(candidate.clone());
+                front.push(index);
             }
         }
-        let mut ranked = all.iter();
-        let first = ranked.next().cloned().unwrap_or_else(|| Candidate {
-            policy: self.scenario.policy.clone(),
-            searched: PhaseOutcome::default(),
-            held_out: None,
-        });
-        let mut nearest = ranked.fold(first, |best, candidate| {
-            if self.rank(candidate) < self.rank(&best) {
-                candidate.clone()
-            } else {
-                best
-            }
-        });
-        let mut expected: Vec<&mut Candidate> = front.iter_mut().collect();
-        expected.push(&mut nearest);
-        let policies: Vec<Policy> = expected.iter().map(|found| found.policy.clone()).collect();
-        let whole = self.whole();
-        let outcomes = spread_over_cores(&policies, |policy| run(&whole, policy, false));
-        for (candidate, outcome) in expected.into_iter().zip(outcomes) {
-            candidate.held_out = outcome
-                .phases
-                .into_iter()
-                .find(|phase| phase.name == HELD_OUT);
-        }
-        let meets = self.objective.excess(&nearest.searched, self.margin) <= 0.0;
+        let best = self.confirmed(&mut all);
+        let nearest = best.unwrap_or_else(|| self.nearest(&all));
+        self.look_ahead(&mut all, &[front.as_slice(), &[nearest]].concat());
         Found {
-            outcome: run(&whole, &nearest.policy, true),
-            best: meets.then(|| nearest.clone()),
-            nearest,
-            front,
+            outcome: run(&self.whole(), &all[nearest].policy, true),
+            best: best.map(|best| all[best].clone()),
+            nearest: all[nearest].clone(),
+            front: front.iter().map(|index| all[*index].clone()).collect(),
             tried: points,
+        }
+    }
+
+    /// The cheapest that meets the objective with the margin where it was searched and without it on the part that
+    /// was not; of those that cost the same, the one that costs least there. `all` is in the order of cost.
+    fn confirmed(&self, all: &mut [Candidate]) -> Option<usize> {
+        let good: Vec<usize> = (0..all.len())
+            .filter(|index| self.excess(&all[*index]).0 <= 0.0)
+            .collect();
+        let mut best: Option<usize> = None;
+        for round in good.chunks(ROUND) {
+            let dearer = |best: usize| all[best].usd_per_hour() < all[round[0]].usd_per_hour();
+            if best.is_some_and(dearer) {
+                break;
+            }
+            self.look_ahead(all, round);
+            let held = round
+                .iter()
+                .copied()
+                .filter(|index| self.excess(&all[*index]).1 <= 0.0);
+            best = best.into_iter().chain(held).min_by(|a, b| {
+                let costs = |index: usize| {
+                    let ahead = all[index].held_out.as_ref();
+                    (
+                        all[index].usd_per_hour(),
+                        ahead.map_or(0.0, PhaseOutcome::usd_per_hour),
+                    )
+                };
+                let (a, b) = (costs(*a), costs(*b));
+                a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+            });
+        }
+        best
+    }
+
+    /// The one that misses the objective least: where it was searched and, if it does not miss it there, on the rest.
+    fn nearest(&self, all: &[Candidate]) -> usize {
+        let nearer = |a: &usize, b: &usize| {
+            let (a, b) = (self.excess(&all[*a]), self.excess(&all[*b]));
+            a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+        };
+        (0..all.len()).min_by(nearer).unwrap_or(0)
+    }
+
+    /// By how much a candidate misses the objective: with the margin where it was searched, and without it on the
+    /// rest, as far as that was looked at.
+    fn excess(&self, candidate: &Candidate) -> (f64, f64) {
+        let ahead = candidate.held_out.as_ref();
+        (
+            self.objective.excess(&candidate.searched, self.margin),
+            ahead.map_or(0.0, |held_out| self.objective.excess(held_out, 0.0)),
+        )
+    }
+
+    /// Runs these on the whole load, to see what comes of them on the part that was not searched on.
+    fn look_ahead(&self, all: &mut [Candidate], chosen: &[usize]) {
+        let whole = self.whole();
+        if whole.phases.is_empty() {
+            return;
+        }
+        let mut unknown: Vec<usize> = chosen
+            .iter()
+            .copied()
+            .filter(|index| all[*index].held_out.is_none())
+            .collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        let policies: Vec<Policy> = unknown
+            .iter()
+            .map(|index| all[*index].policy.clone())
+            .collect();
+        let outcomes = spread_over_cores(&policies, |policy| run(&whole, policy, false));
+        for (index, outcome) in unknown.into_iter().zip(outcomes) {
+            let mut phases = outcome.phases.into_iter();
+            all[index].held_out = phases.find(|phase| phase.name == HELD_OUT);
         }
     }
 
@@ -281,11 +347,16 @@ mod tests {
     use super::*;
 
     fn search(objective: &str) -> Search {
-        let text = "name = \"spike\"\nabout = \"A spike.\"\n\
-                    [load]\nprofile = \"40k:6s,300k:8s,40k:2s,300k:8s\"";
+        searching("40k:6s,300k:8s,40k:2s,300k:8s", "", objective)
+    }
+
+    fn searching(profile: &str, more: &str, objective: &str) -> Search {
+        let text = format!(
+            "name = \"spike\"\nabout = \"A spike.\"\n[load]\nprofile = \"{profile}\"\n{more}"
+        );
         let none = |path: &Path| Err(path.display().to_string());
         Search {
-            scenario: Scenario::parse(text, "test.toml", none).unwrap(),
+            scenario: Scenario::parse(&text, "test.toml", none).unwrap(),
             objective: objective.parse().unwrap(),
             holdout: 0.4,
             margin: 0.1,
@@ -348,5 +419,57 @@ mod tests {
         let found = search.run();
         assert_eq!(found.best, None);
         assert!(search.objective.excess(&found.nearest.searched, 0.1) > 0.0);
+    }
+
+    /// A spike only in the part that is held out, the last two fifths.
+    const LATE: &str = "40k:20s,300k:8s";
+
+    #[test]
+    fn what_the_part_held_out_refutes_is_not_recommended() {
+        let search = searching(LATE, "", "p99<400ms");
+        let found = search.run();
+        let best = found.best.unwrap();
+        // To keep everything costs nothing and is quick, where it was searched.
+        let cheapest = &found.front[0];
+        assert!(search.objective.is_met(&cheapest.searched));
+        assert!(!search.objective.is_met(cheapest.held_out.as_ref().unwrap()));
+        assert!(search.objective.is_met(best.held_out.as_ref().unwrap()));
+        assert!(best.held_out.as_ref().unwrap().spend_usd > 0.0);
+        assert_eq!(found.nearest, best);
+    }
+
+    #[test]
+    fn nothing_is_recommended_if_the_part_held_out_refutes_all() {
+        let search = searching(LATE, "[cloud]\noutages = [\"10s..60s\"]", "p99<400ms");
+        let found = search.run();
+        assert_eq!(found.best, None);
+        let nearest = found.nearest;
+        assert!(search.objective.excess(&nearest.searched, 0.1) <= 0.0);
+        assert!(!search.objective.is_met(&nearest.held_out.unwrap()));
+    }
+
+    #[test]
+    fn with_nothing_held_out_what_was_searched_on_decides() {
+        let mut search = searching("40k:6s", "", "p99<400ms");
+        search.holdout = 0.0;
+        assert_eq!(search.run().best.unwrap().held_out, None);
+    }
+
+    #[test]
+    fn as_many_policies_are_tried_as_were_asked_for() {
+        let mut search = searching("40k:2s", "", "p99<400ms");
+        for evaluations in [16, 21, 30] {
+            search.evaluations = evaluations;
+            assert_eq!(search.run().tried.len(), evaluations);
+        }
+    }
+
+    #[test]
+    fn a_part_without_a_record_is_told() {
+        for (profile, word) in [("0:8s,5k:2s", "searched on"), ("5k:5s,0:5s", "held out")] {
+            let problem = searching(profile, "", "p99<1s").problem().unwrap();
+            assert!(problem.contains(word), "{problem}");
+        }
+        assert_eq!(searching(LATE, "", "p99<1s").problem(), None);
     }
 }
