@@ -1,6 +1,7 @@
 //! How the program ends when it cannot do what it was asked.
 
 use std::fmt;
+use std::io::{self, Write as _};
 
 /// The exit codes used here; from 64 on as in BSD's `sysexits.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,3 +66,9 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Writes `text` to the standard error. Where that cannot be written (`2>&1 | head -1`, a full disk) there is nobody
+/// left to tell, and what the program exits with has to stay.
+pub fn complain(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}

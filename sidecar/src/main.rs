@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::process::exit;
 
+use spillway::failure::complain;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -25,7 +26,7 @@ fn main() {
         .init();
     if let Err(failure) = spillway::cli::main(std::env::args_os()) {
         if !failure.message.is_empty() {
-            eprintln!("spillway: {failure}");
+            complain(&format!("spillway: {failure}\n"));
         }
         exit(failure.code as i32);
     }

@@ -580,6 +580,41 @@ fn completions_name_every_command() {
     assert!(bash.wait().unwrap().success(), "{complaints}");
 }
 
+#[test]
+fn a_standard_error_that_nobody_reads_changes_no_exit_code() {
+    let missed = "name = \"n\"\nabout = \"a\"\n[load]\nprofile = \"20k:2s\"\n[expect]\ndiverted_share = [0.9, 1]\n";
+    let missed = file(missed);
+    let missed = missed.path().to_str().unwrap();
+    let cloud = nobody();
+    for (args, code) in [
+        (&["simulate", missed][..], 1),
+        (&["simulate", "/no/such.toml"], 66),
+        (&["stauts"], 64),
+        // All of the help goes there.
+        (&[], 64),
+        // And so does the log.
+        (
+            &["validate", "--online", "--lambda-endpoint-url", &cloud],
+            69,
+        ),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = spillway(args)
+            .envs([
+                ("SPILLWAY_LOG", "debug"),
+                ("AWS_REGION", "us-east-1"),
+                ("AWS_ACCESS_KEY_ID", "test"),
+                ("AWS_SECRET_ACCESS_KEY", "test"),
+            ])
+            .stdout(writer.try_clone().unwrap())
+            .stderr(writer)
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(code), "{args:?}");
+    }
+}
+
 /// What `tune` does with a load whose only spike is in the last part, which is held out, and more of its scenario.
 fn tuned(more: &str, policy: &std::path::Path) -> Output {
     let text = format!(

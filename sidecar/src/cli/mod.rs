@@ -28,7 +28,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
 
-use crate::failure::{ExitCode, Failure};
+use crate::failure::{ExitCode, Failure, complain};
 
 /// What `spillway NAME` is.
 struct Subcommand {
@@ -87,7 +87,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let matches = match command().try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            eprint!("{}", error.render());
+            complain(&error.render().to_string());
             return Err(Failure::silent(ExitCode::Usage));
         }
         Err(error) if error.use_stderr() => return Err(usage(&error)),

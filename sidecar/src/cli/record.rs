@@ -9,7 +9,7 @@ use clap::{Arg, ArgMatches, Command};
 use http_body_util::BodyExt as _;
 
 use super::remote::{self, Remote};
-use super::{Subcommand, runtime};
+use super::{Subcommand, output, runtime};
 use crate::decide::Moment;
 use crate::failure::{ExitCode, Failure};
 use crate::trace::{End, Event, Header, VERSION};
@@ -80,7 +80,7 @@ async fn record(remote: Remote, out: PathBuf, duration: Option<Duration>) -> Res
     };
     let ended_by_sidecar = copy.ended;
     let (_, summary) = copy.finish().map_err(|error| cannot_write(&out, &error))?;
-    println!("{}: {summary}", out.display());
+    let printed = output::print(&format!("{}: {summary}\n", out.display()));
     match broken {
         Some(why) if !ended_by_sidecar => Err(Failure::new(
             ExitCode::Unavailable,
@@ -90,7 +90,7 @@ async fn record(remote: Remote, out: PathBuf, duration: Option<Duration>) -> Res
                 out.display()
             ),
         )),
-        _ => Ok(()),
+        _ => printed.map(drop),
     }
 }
 

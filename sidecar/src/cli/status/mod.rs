@@ -14,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 use super::output::{self, Format};
 use super::remote::{self, Remote};
 use super::{Subcommand, runtime};
-use crate::failure::{ExitCode, Failure};
+use crate::failure::{ExitCode, Failure, complain};
 use page::Page;
 
 pub(super) const SUBCOMMAND: Subcommand = Subcommand {
@@ -108,7 +108,7 @@ async fn append(
             Ok(status) if format == Format::Json => output::print(&format!("{status}\n")),
             Ok(status) => output::print(&(text(&status, remote, format) + "\n")),
             Err(failure) => {
-                eprintln!("spillway: {failure}");
+                complain(&format!("spillway: {failure}\n"));
                 Ok(true)
             }
         }
