@@ -88,6 +88,7 @@ fn a_wrong_command_line_is_64() {
         &["stauts"][..],
         &["status", "--watch=0s"],
         &["status", "--output", "xml"],
+        &["status", "--timeout", "0s"],
         &["status", "--url", "localhost"],
         &["policy", "set", "mode"],
         &["policy", "set"],
@@ -674,4 +675,28 @@ fn a_policy_is_recommended_only_if_it_will_do_on_the_part_held_out() {
     assert!(!written.contains("mode = \"local\""), "{written}");
     let check = output(&["validate", "--config", policy.to_str().unwrap()], &[]);
     succeeds(&check);
+}
+
+#[test]
+fn scenarios_in_the_environment_are_separated_by_commas() {
+    let good = file("name = \"n\"\nabout = \"a\"\n[load]\nprofile = \"20k:2s\"\n");
+    let good = good.path().to_str().unwrap();
+    let two = format!("{good}, {good}");
+    let environment = [("SPILLWAY_VALIDATE_SCENARIO", two.as_str())];
+    assert_eq!(
+        succeeds(&output(&["validate"], &environment)),
+        "all 2 scenarios are valid\n"
+    );
+    let environment = [("SPILLWAY_SIMULATE_SCENARIO", two.as_str())];
+    let ran = succeeds(&output(&["simulate", "-o", "json"], &environment));
+    let ran: Value = serde_json::from_str(&ran).unwrap();
+    assert_eq!(ran["scenarios"].as_array().unwrap().len(), 2);
+    let environment = [("SPILLWAY_SIMULATE_SCENARIO", ",")];
+    fails(
+        &output(&["simulate"], &environment),
+        64,
+        &["SPILLWAY_SIMULATE_SCENARIO", "comma"],
+    );
+    // On the command line a comma is part of a name.
+    fails(&output(&["simulate", &two], &[]), 66, &[&two]);
 }

@@ -63,15 +63,23 @@ pub(super) fn add(command: Command) -> Command {
             "File whose first line is the bearer token; or put the token itself in SPILLWAY_TOKEN",
         )
         .help_heading(heading);
-    let timeout = Arg::new("timeout")
+    let patience = Arg::new("timeout")
         .long("timeout")
         .value_name("DURATION")
         .env("SPILLWAY_TIMEOUT")
-        .value_parser(humantime::parse_duration)
+        .value_parser(timeout)
         .default_value("5s")
         .help("How long to wait for an answer")
         .help_heading(heading);
-    command.args([url, token_file, timeout])
+    command.args([url, token_file, patience])
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("give a time above 0".into()),
+        Ok(timeout) => Ok(timeout),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl Remote {

@@ -1,8 +1,11 @@
 //! `spillway simulate`.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
 
@@ -21,6 +24,9 @@ pub(super) const SUBCOMMAND: Subcommand = Subcommand {
     run: execute,
 };
 
+/// The environment twin of the scenario files.
+const SCENARIO: &str = "SPILLWAY_SIMULATE_SCENARIO";
+
 fn command() -> Command {
     let command = Command::new("simulate")
         .about("Run scenarios on a simulated job, with the controller that steers real ones")
@@ -29,10 +35,10 @@ fn command() -> Command {
             Arg::new("scenario")
                 .value_name("SCENARIO")
                 .value_parser(clap::value_parser!(PathBuf))
-                .env("SPILLWAY_SIMULATE_SCENARIO")
+                .env(SCENARIO)
                 .required(true)
                 .num_args(1..)
-                .help("Scenario files (TOML)"),
+                .help("Scenario files (TOML); in the environment separated by commas"),
         )
         .arg(policy_argument("SPILLWAY_SIMULATE_POLICY"))
         .arg(
@@ -82,6 +88,34 @@ pub(super) fn policy(path: Option<&PathBuf>) -> Result<Option<Policy>, Failure> 
     path.map(|path| policy_in(path)).transpose()
 }
 
+/// The files of the argument `scenario`. Those of its `variable` are separated by commas; on the command line a comma
+/// is part of a name.
+pub(super) fn scenario_files(
+    matches: &ArgMatches,
+    variable: &str,
+) -> Result<Vec<PathBuf>, Failure> {
+    let given = matches
+        .get_many::<PathBuf>("scenario")
+        .unwrap_or_default()
+        .cloned();
+    if matches.value_source("scenario") != Some(ValueSource::EnvVariable) {
+        return Ok(given.collect());
+    }
+    let mut paths = Vec::new();
+    for list in given {
+        for name in list.as_os_str().as_bytes().split(|byte| *byte == b',') {
+            let name = name.trim_ascii();
+            if name.is_empty() {
+                let message =
+                    format!("{variable} has a comma too many: give files, separated by commas");
+                return Err(Failure::new(ExitCode::Usage, message));
+            }
+            paths.push(PathBuf::from(OsStr::from_bytes(name)));
+        }
+    }
+    Ok(paths)
+}
+
 /// Reads a scenario.
 pub(super) fn scenario(path: &Path) -> Result<Scenario, Failure> {
     Scenario::read(path).map_err(|error| {
@@ -116,7 +150,7 @@ fn measured(path: &Path) -> Result<Vec<Second>, Failure> {
 }
 
 fn execute(matches: &ArgMatches) -> Result<(), Failure> {
-    let paths: Vec<&PathBuf> = matches.get_many("scenario").unwrap_or_default().collect();
+    let paths = scenario_files(matches, SCENARIO)?;
     let file = matches.get_one::<PathBuf>("plot");
     check_plot(file)?;
     if file.is_some() && paths.len() > 1 {
@@ -134,7 +168,7 @@ fn execute(matches: &ArgMatches) -> Result<(), Failure> {
     // All are read before any is run: a mistake in the last one should not come after minutes.
     let mut scenarios = Vec::new();
     for path in paths {
-        let mut read = scenario(path)?;
+        let mut read = scenario(&path)?;
         if let Some(trace) = trace {
             let (fitted, notes) = super::traced::source(trace, read.clone())?;
             read.model.lane = fitted.model.lane;

@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::sidecar::{FUNCTION_CHECK, missing, sensor};
-use super::simulate::scenario;
+use super::simulate::{scenario, scenario_files};
 use super::{Subcommand, output, runtime, settings};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -45,7 +45,7 @@ fn command() -> Command {
         .env(SCENARIO)
         .value_parser(value_parser!(PathBuf))
         .num_args(1..)
-        .help("Check these scenarios instead, as `simulate` would read them");
+        .help("Check these scenarios instead, as `simulate` would read them; in the environment separated by commas");
     let about = "Check the configuration, a trace or scenarios, and say what is wrong";
     settings::add(Command::new("validate").about(about)).args([online, trace, scenario])
 }
@@ -59,10 +59,12 @@ enum Subject {
 }
 
 fn execute(matches: &ArgMatches) -> Result<(), Failure> {
-    let paths = |id| matches.get_many::<PathBuf>(id).unwrap_or_default();
     match subject(matches)? {
-        Subject::Trace => paths("trace").try_for_each(|path| check_trace(path)),
-        Subject::Scenario => check_scenarios(paths("scenario")),
+        Subject::Trace => matches
+            .get_many::<PathBuf>("trace")
+            .unwrap_or_default()
+            .try_for_each(|path| check_trace(path)),
+        Subject::Scenario => check_scenarios(&scenario_files(matches, SCENARIO)?),
         Subject::Configuration => check_configuration(matches),
     }
 }
@@ -103,13 +105,11 @@ fn subject(matches: &ArgMatches) -> Result<Subject, Failure> {
     }
 }
 
-fn check_scenarios<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<(), Failure> {
-    let mut count = 0;
+fn check_scenarios(paths: &[PathBuf]) -> Result<(), Failure> {
     for path in paths {
         scenario(path)?;
-        count += 1;
     }
-    let text = match count {
+    let text = match paths.len() {
         1 => "the scenario is valid\n".to_owned(),
         count => format!("all {count} scenarios are valid\n"),
     };

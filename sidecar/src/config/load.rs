@@ -94,9 +94,7 @@ struct File {
 
 impl File {
     fn read(path: &Path) -> Result<Self, Failure> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| unreadable("configuration", path, &error))?;
-        Self::parse(text, path.display().to_string())
+        Self::parse(read("configuration", path)?, path.display().to_string())
     }
 
     fn parse(text: String, name: String) -> Result<Self, Failure> {
@@ -149,6 +147,19 @@ impl File {
     }
 }
 
+fn read(what: &str, path: &Path) -> Result<String, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| unreadable(what, path, &error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let text = String::from_utf8_lossy(error.as_bytes());
+        let line = line_of(&text, error.utf8_error().valid_up_to());
+        let message = format!(
+            "{} line {line}: this is not UTF-8: save the {what} file as UTF-8 text",
+            path.display()
+        );
+        Failure::new(ExitCode::Config, message)
+    })
+}
+
 fn unreadable(what: &str, path: &Path, error: &std::io::Error) -> Failure {
     let code = match error.kind() {
         std::io::ErrorKind::PermissionDenied => ExitCode::Permission,
@@ -163,7 +174,7 @@ fn unreadable(what: &str, path: &Path, error: &std::io::Error) -> Failure {
 
 /// The token in this file: its first line.
 pub(crate) fn token_in(path: &Path) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable("token", path, &error))?;
+    let text = read("token", path)?;
     Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }
 
@@ -204,7 +215,7 @@ fn from_environment(
 }
 
 fn set(table: &mut Table, item: &Override) -> Result<(), Failure> {
-    let wrong = |expected: &str| {
+    let refused = |why: &str| {
         // The token is the one value that must not be repeated.
         let value = if item.key.path == "token" {
             "(secret)"
@@ -213,9 +224,10 @@ fn set(table: &mut Table, item: &Override) -> Result<(), Failure> {
         };
         Failure::new(
             ExitCode::Config,
-            format!("{} is {value:?}: give {expected}", item.origin),
+            format!("{} is {value:?}: {why}", item.origin),
         )
     };
+    let wrong = |expected: &str| refused(&format!("give {expected}"));
     let value = match item.key.kind {
         Kind::Text => Value::String(item.value.clone()),
         Kind::Integer => Value::Integer(item.value.parse().map_err(|_| wrong("a whole number"))?),
@@ -234,7 +246,16 @@ fn set(table: &mut Table, item: &Override) -> Result<(), Failure> {
     };
     place.insert(name.to_owned(), value);
     match Config::deserialize(table.clone()) {
-        Err(error) if !error.message().starts_with("missing field") => Err(wrong(error.message())),
+        Err(error) if !error.message().starts_with("missing field") => {
+            // "unknown variant `AUTO`, expected one of `auto`, `local`, `burst`"; of numbers it names our types.
+            Err(match error.message().split_once(", expected ") {
+                Some(_) if item.key.kind == Kind::Integer => {
+                    wrong("a whole number that is not negative, and not so large")
+                }
+                Some((_, expected)) => wrong(expected),
+                None => refused(error.message()),
+            })
+        }
         _ => Ok(()),
     }
 }

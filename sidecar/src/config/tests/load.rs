@@ -307,3 +307,40 @@ fn other_sections_have_their_lines_too() {
         "{message}"
     );
 }
+
+#[test]
+fn a_file_that_is_not_utf_8_is_refused_with_its_line() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"grace = \"1s\"\n\n# caf\xe9\n").unwrap();
+    for failure in [
+        load(Some(file.path()), [], Vec::new()).unwrap_err(),
+        policy_in(file.path()).unwrap_err(),
+    ] {
+        assert_eq!(failure.code, ExitCode::Config);
+        let place = format!("{} line 3: this is not UTF-8", file.path().display());
+        assert!(failure.message.starts_with(&place), "{failure}");
+    }
+}
+
+#[test]
+fn a_flag_of_a_wrong_kind_is_told_what_to_give() {
+    for (path, value, said) in [
+        (
+            "policy.mode",
+            "AUTO",
+            "give one of `auto`, `local`, `burst`",
+        ),
+        ("policy.lease", "x", "give a duration"),
+        ("listen", "foo", "invalid socket address syntax"),
+        (
+            "divert.queue",
+            "99999999999",
+            "give a whole number that is not negative, and not so large",
+        ),
+    ] {
+        let failure = load(None, [], vec![flag(path, value)]).unwrap_err();
+        assert_eq!(failure.code, ExitCode::Config);
+        let flag = format!("--{} is {value:?}: {said}", by_path(path).unwrap().flag);
+        assert_eq!(failure.message, flag);
+    }
+}
