@@ -700,3 +700,49 @@ fn scenarios_in_the_environment_are_separated_by_commas() {
     // On the command line a comma is part of a name.
     fails(&output(&["simulate", &two], &[]), 66, &[&two]);
 }
+
+#[test]
+fn a_trace_that_replays_to_other_decisions_is_valid_and_they_are_counted() {
+    use spillway::decide::{CloudLane, Moment, Observation, Policy, State, decide};
+    use spillway::trace::{Event, Header, Joined, Step, Writer};
+
+    let at = Moment::at(std::time::Duration::ZERO);
+    let policy = Policy::default();
+    let observation = Observation::Cloud(CloudLane::Open { credits: 8 });
+    let (_, mut decision) = decide(&policy, State::default(), &observation, at);
+    decision.credits += 1;
+    let mut trace = Writer::new(Vec::new(), &Header::new(at, 0, policy, "a test")).unwrap();
+    let joined = Joined {
+        at,
+        job: "wordcount".parse().unwrap(),
+        valve: "valve".parse().unwrap(),
+        state: None,
+    };
+    let step = Step {
+        at,
+        wall_ms: 0,
+        job: joined.job.clone(),
+        valve: joined.valve.clone(),
+        observation,
+        decision,
+    };
+    trace.write(&Event::Valve(joined)).unwrap();
+    trace.write(&Event::Step(step)).unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&trace.end(at, 0).unwrap()).unwrap();
+    let path = file.path().to_str().unwrap();
+    let valid = succeeds(&output(&["validate", "--trace", path], &[]));
+    assert!(valid.contains("1 of them are decided otherwise"), "{valid}");
+}
+
+#[test]
+fn only_run_and_validate_look_for_misspelt_variables() {
+    let misspelt = ("SPILLWAY_TOKN", "hunter2");
+    fails(&output(&["validate"], &[misspelt]), 78, &["SPILLWAY_TOKN"]);
+    let url = nobody();
+    fails(
+        &output(&["status"], &[misspelt, ("SPILLWAY_URL", &url)]),
+        69,
+        &[&url],
+    );
+}

@@ -54,10 +54,10 @@ const SUBCOMMANDS: &[Subcommand] = &[
 const EXIT_CODES: &str = "\
 Exit codes:
    0  done
-   1  the answer is no: differences were found (policy diff --exit-code), a scenario's range was missed,
-      no policy will do
-  64  the command line is wrong
-  65  what was given is wrong: a policy that cannot be, a trace that was cut short
+   1  the answer is no: differences were found (policy diff --exit-code), a scenario's range was missed
+      (simulate), no policy will do (tune)
+  64  the command line is wrong, an objective among it
+  65  what was given is wrong: a policy that cannot be, a trace that was cut short, a CSV
   66  an input file is missing or cannot be read
   69  something that is needed is not there: the sidecar, Flink, the function
   73  a file cannot be created
@@ -65,7 +65,7 @@ Exit codes:
   75  not now: somebody else changed the policy meanwhile
   76  what answers is no sidecar, or one of another version
   77  a permission is missing, or the token is not the right one
-  78  the configuration is wrong
+  78  the configuration is wrong, or a scenario
 Whatever goes wrong is said in one line on the standard error.
 
 Every flag can be given in the environment as well; each command's --help names the variable. A token is

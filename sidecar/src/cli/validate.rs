@@ -37,7 +37,7 @@ fn command() -> Command {
         .env(TRACE)
         .value_parser(value_parser!(PathBuf))
         .help(
-            "Check this trace instead: that it is whole, and that it replays to the same decisions",
+            "Check this trace instead: that it is whole; and tell how many of its decisions this version would take otherwise, which is no error",
         );
     let scenario = Arg::new("scenario")
         .long("scenario")
