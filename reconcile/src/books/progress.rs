@@ -9,9 +9,11 @@
 //! in the books that is complete is the job's present, and its lines name the parallelism.
 //!
 //! A checkpoint is complete here when each subtask of each valve has books for it, or has ended:
-//! a subtask at the end of its input writes last books and then none for later checkpoints. A job
-//! that is restored and comes to its end before its next checkpoint has last books only, which name the
-//! checkpoint that it was restored from: then that one's own books are the past. The files of the newest checkpoint may be committed only in part when we look, so a few older ones
+//! a subtask at the end of its input writes last books and then none for later checkpoints. Last books
+//! name the checkpoint that their attempt was restored from. They count only if no later restore is
+//! known, for then that subtask runs anew (a valve, its windows and all between them restart together),
+//! and its books may not be committed yet. A job that is restored and comes to its end before its next
+//! checkpoint has last books only: then the books of the checkpoint are the past. The files of the newest checkpoint may be committed only in part when we look, so a few older ones
 //! are kept to fall back on.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -51,6 +53,8 @@ struct Last {
 struct Mark {
     attempt: AttemptId,
     parallelism: u32,
+    /// As of [`Last`].
+    restored: Option<u64>,
     /// `i64::MIN` before the first watermark.
     watermark_ms: i64,
 }
@@ -115,6 +119,7 @@ impl Progress {
         let mark = Mark {
             attempt: books.attempt,
             parallelism: books.parallelism,
+            restored: books.restored,
             watermark_ms: books.watermark_ms.unwrap_or(i64::MIN),
         };
         let valve = self.valves.entry(books.valve.clone()).or_default();
@@ -168,71 +173,96 @@ impl Valve {
             return Some(Cut::END);
         }
         if let Some(marks) = self.recent.get(&checkpoint) {
-            return self.cut_of(marks);
+            return self.cut_of(checkpoint, marks);
         }
         // Either the valve has ended, or its books for this checkpoint are not committed yet.
-        match self.recent.values().next_back() {
-            Some(newest) => self.cut_of(newest).filter(|cut| cut.ended),
+        match self.recent.last_key_value() {
+            Some((newest, marks)) => self.cut_of(*newest, marks).filter(|cut| cut.ended),
             None => self.cut_at_end(),
         }
     }
 
-    fn cut_of(&self, marks: &BTreeMap<u32, Mark>) -> Option<Cut> {
+    fn cut_of(&self, checkpoint: u64, marks: &BTreeMap<u32, Mark>) -> Option<Cut> {
         let parallelism = marks.values().map(|mark| mark.parallelism).max()?;
+        let restored = marks.values().filter_map(|mark| mark.restored).max();
         (0..parallelism).try_fold(Cut::END, |all, subtask| {
-            let ended = self.ended.get(&(parallelism, subtask));
-            let one = match (marks.get(&subtask), ended) {
-                (Some(mark), Some(ended)) if self.ends(mark, ended) => Cut::END,
-                (Some(mark), _) => Cut {
+            let lasts = self.lasts(parallelism, subtask);
+            let one = match marks.get(&subtask) {
+                Some(mark) if self.ends(checkpoint, mark, lasts) => Cut::END,
+                Some(mark) => Cut {
                     watermark_ms: mark.watermark_ms,
                     ended: false,
                 },
-                (None, Some(_)) => Cut::END,
-                (None, None) => return None,
+                None if lasts.iter().any(|last| last.is_since(restored)) => Cut::END,
+                None => return None,
             };
             Some(all.and(one))
         })
     }
 
+    fn lasts(&self, parallelism: u32, subtask: u32) -> &[Last] {
+        self.ended
+            .get(&(parallelism, subtask))
+            .map_or(&[], Vec::as_slice)
+    }
+
     /// Whether last books came after the mark: they are the same attempt's, or an attempt's that
-    /// ended before its first checkpoint. An attempt with checkpoints of its own that are older
-    /// ended before the restart that led to the mark.
-    fn ends(&self, mark: &Mark, ended: &[Last]) -> bool {
-        ended
-            .iter()
-            .any(|last| last.attempt == mark.attempt || self.has_no_checkpoint(last))
+    /// was restored from this checkpoint and ended before its next one.
+    fn ends(&self, checkpoint: u64, mark: &Mark, lasts: &[Last]) -> bool {
+        lasts.iter().any(|last| {
+            last.attempt == mark.attempt
+                || last.is_since(Some(checkpoint)) && self.has_no_checkpoint(last)
+        })
     }
 
     /// Whether the job was restored from this checkpoint, or a later one, perhaps with another parallelism, and each
     /// subtask came to its end before there was a next one.
     fn ended_after(&self, checkpoint: u64) -> bool {
-        let after = |last: &Last| {
-            last.restored.is_some_and(|from| from >= checkpoint) && self.has_no_checkpoint(last)
-        };
-        let subtasks = self.ended.iter();
-        let subtasks = subtasks.filter(|(_, lasts)| lasts.iter().any(after));
-        let mut parallelisms: BTreeMap<u32, u32> = BTreeMap::new();
-        for ((parallelism, _), _) in subtasks {
-            *parallelisms.entry(*parallelism).or_default() += 1;
+        let newest = self.newest_restore();
+        newest.is_some_and(|newest| newest >= checkpoint)
+            && self.all_ended(|last| last.restored == newest && self.has_no_checkpoint(last))
+    }
+
+    /// For a valve whose books are last ones only.
+    fn cut_at_end(&self) -> Option<Cut> {
+        let newest = self.newest_restore();
+        self.all_ended(|last| last.restored == newest)
+            .then_some(Cut::END)
+    }
+
+    /// The newest checkpoint that anything is known to have been restored from.
+    fn newest_restore(&self) -> Option<u64> {
+        let marks = self.recent.values().flat_map(BTreeMap::values);
+        let lasts = self.ended.values().flatten();
+        let of_marks = marks.filter_map(|mark| mark.restored).max();
+        of_marks.max(lasts.filter_map(|last| last.restored).max())
+    }
+
+    /// Whether each subtask of some parallelism has last books of this kind.
+    fn all_ended(&self, kind: impl Fn(&Last) -> bool) -> bool {
+        let mut ended: BTreeMap<u32, u32> = BTreeMap::new();
+        for ((parallelism, _), lasts) in &self.ended {
+            if lasts.iter().any(&kind) {
+                *ended.entry(*parallelism).or_default() += 1;
+            }
         }
-        parallelisms
+        ended
             .iter()
-            .any(|(parallelism, ended)| ended == parallelism)
+            .any(|(parallelism, subtasks)| parallelism == subtasks)
     }
 
     fn has_no_checkpoint(&self, last: &Last) -> bool {
         !self.newest_of_attempt.contains_key(&last.attempt)
     }
+}
 
-    /// For a valve whose books are last ones only.
-    fn cut_at_end(&self) -> Option<Cut> {
-        let parallelism = self
-            .ended
-            .keys()
-            .map(|(parallelism, _)| *parallelism)
-            .max()?;
-        let all = (0..parallelism).all(|subtask| self.ended.contains_key(&(parallelism, subtask)));
-        all.then_some(Cut::END)
+impl Last {
+    /// Whether its attempt was restored from this checkpoint or a later one, as far as that is known.
+    fn is_since(&self, checkpoint: Option<u64>) -> bool {
+        match (self.restored, checkpoint) {
+            (Some(from), Some(checkpoint)) => from >= checkpoint,
+            _ => true,
+        }
     }
 }
 

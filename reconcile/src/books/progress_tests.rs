@@ -193,32 +193,80 @@ fn a_stop_with_savepoint_is_no_end() {
     assert!(!progress.has_ended() && !progress.has_passed(1000));
 }
 
+/// Books of an attempt that says what it was restored from; its last ones if they are of no checkpoint.
+fn restored(
+    attempt: u64,
+    (subtask, parallelism): (u32, u32),
+    from: u64,
+    checkpoint: Option<u64>,
+    watermark_ms: i64,
+) -> Books {
+    let mut books = books(
+        attempt,
+        subtask,
+        parallelism,
+        checkpoint,
+        Some(watermark_ms),
+    );
+    books.restored = Some(from);
+    books.is_final = checkpoint.is_none();
+    books
+}
+
 /// Last books of subtasks, each an attempt of its own, restored from checkpoint `from`.
 fn ended(subtasks: std::ops::Range<u32>, parallelism: u32, from: u64) -> Vec<Books> {
-    let last = |subtask: u32| {
-        let mut last = books(
-            10 + u64::from(subtask),
-            subtask,
-            parallelism,
-            None,
-            Some(i64::MAX),
-        );
-        last.restored = Some(from);
-        last.is_final = true;
-        last
-    };
-    subtasks.map(last).collect()
+    subtasks
+        .map(|subtask| {
+            let attempt = 10 + u64::from(subtask);
+            restored(attempt, (subtask, parallelism), from, None, i64::MAX)
+        })
+        .collect()
 }
 
 #[test]
 fn a_rescaled_job_that_ends_before_its_next_checkpoint_has_ended() {
-    let before = || vec![books(1, 0, 1, Some(11), Some(5000))];
+    let before = || vec![restored(1, (0, 1), 0, Some(11), 5000)];
     let with = |more: Vec<Books>| watermark([before(), more].concat());
     assert_eq!(with(ended(0..3, 3, 11)), Some(i64::MAX));
     // Not while a subtask is missing, nor by what was restored from an older checkpoint, nor if there was another one since.
     assert_eq!(with(ended(0..2, 3, 11)), Some(5000));
     assert_eq!(with(ended(0..3, 3, 10)), Some(5000));
     let mut since = ended(0..3, 3, 11);
-    since.push(books(2, 0, 1, Some(12), Some(6000)));
+    since.push(restored(2, (0, 1), 11, Some(12), 6000));
     assert_eq!(with(since), Some(6000));
+}
+
+#[test]
+fn last_books_from_before_a_restore_end_nothing() {
+    // From 2 to 1 to 2 subtasks; which of them has nothing to read changes.
+    let lines = vec![
+        restored(1, (0, 2), 11, None, i64::MAX),
+        restored(2, (1, 2), 11, Some(12), 500),
+        restored(3, (0, 1), 12, Some(13), 700),
+        restored(4, (0, 2), 13, Some(14), 999),
+        restored(5, (1, 2), 13, None, i64::MAX),
+    ];
+    assert_eq!(watermark(lines), Some(999));
+}
+
+#[test]
+fn a_subtask_that_ended_before_a_restore_is_waited_for_after_it() {
+    // Of checkpoint 13 only one subtask's books are committed yet.
+    let before = vec![
+        restored(1, (0, 2), 11, Some(12), 500),
+        restored(2, (1, 2), 11, None, i64::MAX),
+    ];
+    assert_eq!(watermark(before.clone()), Some(500));
+    let after = [before, vec![restored(3, (0, 2), 12, Some(13), 999)]].concat();
+    assert_eq!(watermark(after.clone()), Some(500));
+    let ended = [after, vec![restored(4, (1, 2), 12, None, i64::MAX)]].concat();
+    assert_eq!(watermark(ended), Some(999));
+}
+
+#[test]
+fn a_job_of_last_books_only_has_ended_when_its_newest_attempts_have() {
+    let idle = || restored(1, (2, 3), 0, None, i64::MAX);
+    assert_eq!(watermark(vec![idle()]), None);
+    let rescaled = restored(2, (0, 1), 1, None, i64::MAX);
+    assert_eq!(watermark(vec![idle(), rescaled]), Some(i64::MAX));
 }
