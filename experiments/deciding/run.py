@@ -179,8 +179,9 @@ def scenario(name: str, load: str, extra: str = "") -> Path:
 
 def compare(name: str, report: dict, toml: Path, phases: tuple[str, ...], *options: str, plot: bool = True) -> dict:
     """A run beside its simulation, calibrated from the trace of row square's first run."""
-    command = ["simulate", str(toml), "--calibrate", str(TRACE), "--measured", str(OUT / f"{name}.json"), *options]
-    simulated = spillway(*command, *(["--plot", str(RESULTS / f"{name}.svg")] if plot else []))["scenarios"][0]
+    command = ["simulate", str(toml), "--calibrate", str(TRACE), *options]
+    drawn = ["--plot", str(RESULTS / f"{name}.svg"), "--measured", str(OUT / f"{name}.json")] if plot else []
+    simulated = spillway(*command, *drawn)["scenarios"][0]
     model = subprocess.run([SPILLWAY, *command], capture_output=True, text=True, check=False).stdout.splitlines()[1].strip()
     records = report["records"]
     share = {"real": records["diverted"] / records["received"], "simulated": simulated["whole"]["diverted_share"]}
