@@ -5,7 +5,7 @@ and schedule are integers and fractions, never floating point, because a profile
 exactly floor(sum of rate x duration) records and the oracle has to name the window of each.
 
     50k:10s,400k:20s,50k:15s            RATE:DURATION, RATE in records/s with k or M
-    csv:rates.csv,scale=0.1,speedup=60  rows `minute,requests`, one segment each
+    csv:rates.csv,scale=0.1,speedup=60  rows `minute,requests`, minute after minute, one segment each
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Iterator
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)([kM]?)", re.ASCII)
 _DURATION = re.compile(r"(\d+)(ms|s|m)", re.ASCII)
+_MINUTE = re.compile(r"\d{1,18}", re.ASCII)
 _FACTOR = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _SCALE = {"": 1, "k": 1_000, "M": 1_000_000}
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000}
@@ -151,11 +152,16 @@ def _from_csv(spec: str) -> list[tuple[Fraction, Fraction]]:
         factors[name] = Fraction(value)
     minute = Fraction(60_000) / factors["speedup"]
     rates = []
+    last = None
     rows = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
     for number, row in enumerate(rows[1:], start=2):
         cells = row.split(",")
-        if len(cells) != 2 or not _FACTOR.fullmatch(cells[1].strip()):
+        if len(cells) != 2 or not _MINUTE.fullmatch(cells[0].strip()) or not _FACTOR.fullmatch(cells[1].strip()):
             raise ProfileError(f"{path} line {number}: '{row}' is not 'minute,requests'")
+        minute_of_row = int(cells[0].strip())
+        if last is not None and minute_of_row != last + 1:
+            raise ProfileError(f"{path} line {number}: minute {minute_of_row} comes after minute {last}; give every minute, one after the other")
+        last = minute_of_row
         records = Fraction(cells[1].strip()) * factors["scale"]
         rates.append((records * 1_000 / minute, minute))
     if not rates:

@@ -66,13 +66,14 @@ class CsvTest(unittest.TestCase):
         self.assertEqual(2_000, profile.duration_ms)
 
     def test_a_speedup_that_does_not_divide_a_minute_moves_no_record(self):
-        self.path.write_text("minute,requests\n" + "0,5\n" * 7)
+        self.path.write_text("minute,requests\n" + "".join(f"{minute},5\n" for minute in range(7)))
         profile = parse(f"csv:{self.path},speedup=7")
         self.assertEqual(60_000, profile.duration_ms)
         self.assertEqual([step * 60_000 // 35 for step in range(35)], every_offset(profile))
 
     def test_refuses_rows_and_options_it_does_not_know(self):
-        for content, options in [("minute,requests\n", ""), ("h\n0,x\n", ""), ("h\n0,1,2\n", ""), ("h\n\n", ""),
+        for content, options in [("minute,requests\n", ""), ("h\n0,x\n", ""), ("h\n0,1,2\n", ""), ("h\n\n", ""), ("h\nx,1\n", ""),
+                                 ("h\n0,1\n2,1\n", ""), ("h\n0,1\n0,1\n", ""), ("h\n1,1\n0,1\n", ""),
                                  ("h\n0,1\n", ",speed=2"), ("h\n0,1\n", ",scale=0"), ("h\n0,1\n", ",scale=a")]:
             self.path.write_text(content)
             with self.subTest(content=content, options=options), self.assertRaises(ProfileError):

@@ -20,7 +20,7 @@ import java.util.regex.Pattern;
  *
  * <pre>
  * 50k:10s,400k:20s,50k:15s             RATE:DURATION, RATE in records/s with k or M
- * csv:rates.csv,scale=0.1,speedup=60   rows `minute,requests`, one segment each
+ * csv:rates.csv,scale=0.1,speedup=60   rows `minute,requests`, minute after minute, one segment each
  * </pre>
  */
 public final class ProfileParser {
@@ -29,6 +29,7 @@ public final class ProfileParser {
       "a profile reads RATE:DURATION,... such as 50k:10s,400k:20s or csv:PATH[,scale=S][,speedup=U]";
   private static final Pattern RATE = Pattern.compile("([0-9]+(?:\\.[0-9]+)?)([kM]?)");
   private static final Pattern NUMBER = Pattern.compile("[0-9]+(?:\\.[0-9]+)?");
+  private static final Pattern MINUTE = Pattern.compile("[0-9]{1,18}");
   private static final BigDecimal MINUTE_MS = BigDecimal.valueOf(60_000);
 
   /** Only for people to read. */
@@ -121,13 +122,21 @@ public final class ProfileParser {
     BigInteger common = unitsPerMs.gcd(minuteUnits);
     Builder builder = new Builder(unitsPerMs.divide(common));
     List<String> rows = readRows(parts[0]);
+    long last = 0;
     for (int i = 1; i < rows.size(); i++) {
       String[] cells = rows.get(i).split(",", -1);
       BigDecimal requests = cells.length == 2 ? number(cells[1].strip()) : null;
-      if (requests == null) {
+      if (requests == null || !MINUTE.matcher(cells[0].strip()).matches()) {
         throw malformed(
             "%s line %d: '%s' is not 'minute,requests'".formatted(parts[0], i + 1, rows.get(i)));
       }
+      long minute = Long.parseLong(cells[0].strip());
+      if (i > 1 && minute != last + 1) {
+        throw malformed(
+            "%s line %d: minute %d comes after minute %d; give every minute, one after the other"
+                .formatted(parts[0], i + 1, minute, last));
+      }
+      last = minute;
       BigDecimal records = requests.multiply(scale);
       BigDecimal rate =
           records

@@ -1,5 +1,6 @@
 package io.spillway.jobs.replay;
 
+import static java.util.stream.Collectors.joining;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -7,6 +8,7 @@ import io.spillway.jobs.InvalidInputException;
 import java.math.BigDecimal;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.stream.IntStream;
 import org.assertj.core.api.InstanceOfAssertFactories;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -108,8 +110,9 @@ class ProfileParserTest {
   @ValueSource(strings = {"7", "0.7", "1.5", "2.50", "60000", "123456.789"})
   void movesNoRecordWhenASpeedupDoesNotDivideAMinute(String speedup) throws Exception {
     int rows = 21;
-    Profile profile =
-        ProfileParser.parse("csv:" + csv("h\n" + "0,5\n".repeat(rows)) + ",speedup=" + speedup);
+    String content =
+        IntStream.range(0, rows).mapToObj(minute -> minute + ",5\n").collect(joining("", "h\n", ""));
+    Profile profile = ProfileParser.parse("csv:" + csv(content) + ",speedup=" + speedup);
 
     BigDecimal factor = new BigDecimal(speedup);
     for (long record = 0; record < profile.records(); record++) {
@@ -123,7 +126,18 @@ class ProfileParserTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"minute,requests\n", "h\n0,x\n", "h\n0,1,2\n", "h\n\n", "h\n0,-1\n"})
+  @ValueSource(
+      strings = {
+        "minute,requests\n",
+        "h\n0,x\n",
+        "h\n0,1,2\n",
+        "h\n\n",
+        "h\n0,-1\n",
+        "h\nx,1\n",
+        "h\n0,1\n2,1\n",
+        "h\n0,1\n0,1\n",
+        "h\n1,1\n0,1\n"
+      })
   void refusesRowsThatAreNone(String content) throws Exception {
     Path csv = csv(content);
 
