@@ -8,7 +8,8 @@ use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{
-    Dimension, DimensionFilter, Metric, MetricDataQuery, MetricStat, RecentlyActive, ScanBy,
+    Dimension, DimensionFilter, Metric, MetricDataQuery, MetricDataResult, MetricStat,
+    RecentlyActive, ScanBy, StatusCode,
 };
 
 use super::reading::METRICS;
@@ -95,14 +96,18 @@ impl AwsMetrics {
             let page = page.map_err(|error| explain(&error, "GetMetricData"))?;
             for result in page.metric_data_results.unwrap_or_default() {
                 let id = result.id.as_deref().and_then(|id| id.strip_prefix('m'));
-                let Some(series) = id.and_then(|id| id.parse().ok()) else {
+                let Some(number) = id.and_then(|id| id.parse::<usize>().ok()) else {
                     continue;
                 };
+                let metric = series
+                    .get(number)
+                    .map_or("a metric", |series| &*series.metric);
+                check(&result, metric)?;
                 let times = result.timestamps.unwrap_or_default();
                 let values = result.values.unwrap_or_default();
                 points.extend(times.iter().zip(values).filter_map(|(time, maximum)| {
                     Some(Point {
-                        series,
+                        series: number,
                         start_ms: time.to_millis().ok()?,
                         maximum,
                     })
@@ -159,6 +164,24 @@ fn query(n: usize, series: &Series) -> MetricDataQuery {
         .build()
 }
 
+/// Whether a series was read: a request may succeed and give nothing of some, which would look like a job that is
+/// gone. `PartialData` is a page of more.
+fn check(result: &MetricDataResult, metric: &str) -> Result<(), String> {
+    let advice = match result.status_code {
+        Some(StatusCode::Forbidden) => "the credentials need cloudwatch:GetMetricData",
+        Some(StatusCode::InternalError) => "the next look tries again",
+        _ => return Ok(()),
+    };
+    let code = result.status_code.as_ref().map_or("", StatusCode::as_str);
+    let said = result.messages().iter().find_map(|message| message.value());
+    let said = said.map_or(String::new(), |said| {
+        format!(": {}", causes::first_line(said))
+    });
+    Err(format!(
+        "CloudWatch GetMetricData failed: {code} for {metric}{said}; {advice}"
+    ))
+}
+
 /// What is wrong and what to do about it.
 fn explain<E, R>(error: &SdkError<E, R>, action: &str) -> String
 where
@@ -198,6 +221,7 @@ where
 mod tests {
     use aws_sdk_cloudwatch::error::{ConnectorError, ErrorMetadata};
     use aws_sdk_cloudwatch::operation::list_metrics::ListMetricsError;
+    use aws_sdk_cloudwatch::types::MessageData;
 
     use super::*;
 
@@ -238,5 +262,29 @@ mod tests {
             );
             assert!(text.ends_with(advice), "{text}");
         }
+    }
+
+    #[test]
+    fn a_series_that_was_not_read_is_no_series_that_is_gone() {
+        let of = |code: StatusCode| MetricDataResult::builder().status_code(code);
+        for code in [StatusCode::Complete, StatusCode::PartialData] {
+            assert_eq!(check(&of(code).build(), "busyTime"), Ok(()));
+        }
+        assert_eq!(
+            check(&of(StatusCode::InternalError).build(), "busyTime"),
+            Err(
+                "CloudWatch GetMetricData failed: InternalError for busyTime; the next look tries again"
+                    .into()
+            )
+        );
+        let message = MessageData::builder().value("No.\nMore.").build();
+        assert_eq!(
+            check(&of(StatusCode::Forbidden).messages(message).build(), "busyTime"),
+            Err(
+                "CloudWatch GetMetricData failed: Forbidden for busyTime: No.; the credentials need \
+                 cloudwatch:GetMetricData"
+                    .into()
+            )
+        );
     }
 }
