@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::curve::Cursor;
 use super::flight::{Failure, Flight, Stage};
 use super::model::{Cloud as Model, Outage, Valve as ValveModel};
-use super::queue::Queue;
+use super::queue::{Portion, Queue};
 use super::valve::Batch;
 use crate::config::{Divert, Lambda};
 use crate::decide::{CloudLane, Moment};
@@ -114,6 +114,12 @@ impl<'a> Cloud<'a> {
     /// Whether nothing is under way.
     pub(crate) fn is_empty(&self) -> bool {
         self.flights.is_empty()
+    }
+
+    /// What somebody waits for.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Portion> {
+        let waited_for = self.flights.iter().filter(|flight| !flight.orphan);
+        waited_for.flat_map(|flight| flight.batch.content.iter())
     }
 
     /// A batch was sealed.

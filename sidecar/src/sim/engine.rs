@@ -327,11 +327,21 @@ impl<'a> Engine<'a> {
     }
 
     fn finish(mut self) -> Outcome {
-        // What is still waiting has waited at least so long.
+        // What is still waiting, wherever it is, has waited at least so long.
+        let now = self.now_ms;
         for valve in &self.valves {
-            for drop in valve.backlog.iter() {
-                self.recorder.local(drop.due_ms, self.now_ms, drop.records);
+            for drop in valve.for_the_lane() {
+                self.recorder.local(drop.due_ms, now, drop.records);
             }
+            for drop in valve.for_the_cloud() {
+                self.recorder.cloud(drop.due_ms, now, drop.records);
+            }
+        }
+        for drop in self.lane.waiting() {
+            self.recorder.local(drop.due_ms, now, drop.records);
+        }
+        for drop in self.cloud.waiting() {
+            self.recorder.cloud(drop.due_ms, now, drop.records);
         }
         let mut outcome = self.recorder.finish(self.now_ms, self.cloud.spent_usd());
         outcome.capacity_per_s = self.state.capacity().map(RecordsPerSecond::get);

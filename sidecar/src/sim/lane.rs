@@ -6,7 +6,7 @@
 use super::model::Lane as Model;
 use super::noise::Noise;
 use super::processor::share_out;
-use super::queue::{NOTHING, Queue};
+use super::queue::{NOTHING, Portion, Queue};
 use super::valve::{Batch, Intent, Valve};
 
 /// A buffer of those that a subtask has: Flink gives each channel ten at most by default.
@@ -110,6 +110,11 @@ impl Lane {
             demands: Vec::new(),
             grants: Vec::new(),
         }
+    }
+
+    /// What can be read from the network buffers.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Portion> {
+        self.queue.iter()
     }
 
     /// Share of its processors that each worker has used since it was started, as a time in ms; and the

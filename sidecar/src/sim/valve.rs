@@ -238,6 +238,18 @@ impl Valve {
         }
     }
 
+    /// What it has that goes down the local lane: unread, returned, and in the buffer that fills.
+    pub(crate) fn for_the_lane(&self) -> impl Iterator<Item = &Portion> {
+        [&self.backlog, &self.returned, &self.filling]
+            .into_iter()
+            .flat_map(Queue::iter)
+    }
+
+    /// What it has in its open batch.
+    pub(crate) fn for_the_cloud(&self) -> impl Iterator<Item = &Portion> {
+        self.open.iter()
+    }
+
     /// Records in the open batch and in those returned.
     pub(crate) fn held(&self) -> f64 {
         self.open.records() + self.returned.records()

@@ -47,6 +47,19 @@ fn what_the_cloud_returns_goes_down_the_local_lane() {
 }
 
 #[test]
+fn what_is_never_processed_has_waited_until_the_end() {
+    // Five minutes after the load's end most of it is still before a lane that takes a thousandth of it,
+    balances(&scenario(&format!(
+        "{SPIKE}\n[policy]\nmode = \"local\"\n[lane]\ncapacity = 1000.0"
+    )));
+    // or in a cloud that says nothing for longer.
+    balances(&scenario(&format!(
+        "{SPIKE}\n[policy]\nmode = \"burst\"\n[valve]\ndeadline = \"600s\"\n\
+         [cloud]\noutages = [\"0s..600s\"]\noutage = \"silent\""
+    )));
+}
+
+#[test]
 fn the_same_scenario_shows_the_same_and_another_seed_does_not() {
     let one = scenario(SPIKE);
     assert_eq!(one.run(true), one.run(true));
