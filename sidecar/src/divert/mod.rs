@@ -19,8 +19,10 @@ mod turnstile;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -113,6 +115,8 @@ pub struct Divert {
     slots: Arc<Semaphore>,
     /// One place for each invocation at once; as many as the limiter allows.
     turnstile: Turnstile,
+    /// One permit for each batch that may be encoded at once: as many as there are processors.
+    encoders: Semaphore,
     control: Mutex<Control>,
     queue: u32,
     stopping: AtomicBool,
@@ -178,6 +182,7 @@ impl Divert {
             prices,
             slots: Arc::new(Semaphore::new(places as usize)),
             turnstile: Turnstile::new(settings.max_concurrency),
+            encoders: Semaphore::new(available_parallelism().map_or(1, NonZero::get)),
             control: Mutex::new(Control {
                 breaker: Breaker::default(),
                 limiter: Limiter::new(settings.max_concurrency),

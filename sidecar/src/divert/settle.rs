@@ -1,13 +1,14 @@
 //! One batch on its way: attempts until it has its receipt, cannot have one, or is out of time.
 
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use spillway_core::batch::BatchView;
 use spillway_core::envelope::{Answer, EnvelopeError, Invocation};
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use super::limit::Outcome;
@@ -48,14 +49,15 @@ impl Slot {
             let broken_off = |_| Err(Refusal::Deadline(deadline, "it was broken off".into()));
             return answer.await.unwrap_or_else(broken_off);
         }
-        let (started, last) = self.begin(body);
-        let settling = self.settle(batch, body, started + deadline, &last);
+        let divert = &*self.divert;
+        let (started, last) = divert.begin(body);
+        let settling = divert.settle(batch, body, started + deadline, &last);
         let settled = timeout_at(started + deadline, settling).await;
         let result = settled.unwrap_or_else(|_| {
-            let what = self.overdue(&last, TELLING_SILENCE);
+            let what = divert.overdue(&last, TELLING_SILENCE);
             Err(Refusal::Deadline(deadline, what))
         });
-        self.outcome(batch, started, result)
+        divert.outcome(batch, started, result)
     }
 
     /// Like [`Self::process`], with its own copy of all that its sender may have dropped.
@@ -69,27 +71,32 @@ impl Slot {
         let Ok(batch) = BatchView::parse(&body) else {
             return;
         };
-        let (started, last) = self.begin(&body);
+        let divert = Arc::clone(&self.divert);
+        let (started, last) = divert.begin(&body);
         let end = started + deadline;
-        let patience = self.divert.trial_patience;
-        let mut settling = pin!(self.settle(&batch, &body, end, &last));
-        if let Ok(result) = timeout_at(end.min(started + patience), &mut settling).await {
-            sender.send(self.outcome(&batch, started, result)).ok();
-            return;
-        }
-        let what = self.overdue(&last, patience / 2);
-        let refusal = Refusal::TrialUnsettled(patience.min(deadline), what);
-        sender
-            .send(self.outcome(&batch, started, Err(refusal)))
-            .ok();
-        // Its answer still counts for the breaker, but it is no batch any more.
-        if let Ok(Ok(_)) = timeout_at(end, settling).await {
+        let patience = divert.trial_patience;
+        let mut settling = pin!(divert.settle(&batch, &body, end, &last));
+        let settled = timeout_at(end.min(started + patience), &mut settling).await;
+        let given_back = settled.is_err();
+        let result = settled.unwrap_or_else(|_| {
+            let what = divert.overdue(&last, patience / 2);
+            Err(Refusal::TrialUnsettled(patience.min(deadline), what))
+        });
+        let result = divert.outcome(&batch, started, result);
+        // It is no batch any more: nobody waits for it, a sidecar that stops neither.
+        drop(self);
+        sender.send(result).ok();
+        // Its answer still counts for the breaker, which has one trial at a time: so few of these there are.
+        if given_back && let Ok(Ok(_)) = timeout_at(end, settling).await {
+            divert.tally.late_trials.inc();
             tracing::info!(batch = %batch.id(), job = %batch.job(), "a trial was settled late: its partial is an orphan");
         }
     }
+}
 
+impl Divert {
     fn begin(&self, body: &Bytes) -> (Instant, Mutex<Last>) {
-        let tally = &self.divert.tally;
+        let tally = &self.tally;
         tally.batches.inc();
         tally.bytes_in.inc_by(body.len() as u64);
         (Instant::now(), Mutex::new(Last::Place))
@@ -101,7 +108,7 @@ impl Slot {
         started: Instant,
         result: Result<Answer, Refusal>,
     ) -> Result<String, Refusal> {
-        let tally = &self.divert.tally;
+        let tally = &self.tally;
         match result {
             Ok(answer) => {
                 tally.settled(started.elapsed(), answer.receipt.records, &answer.timing);
@@ -117,15 +124,14 @@ impl Slot {
 
     /// What a batch that is overdue was waiting for. Tells the breaker of a silence of at least `telling`.
     fn overdue(&self, last: &Mutex<Last>, telling: Duration) -> String {
-        let divert = &self.divert;
         match &*locked(last) {
             Last::Place => "waiting for an invocation".to_owned(),
             Last::Failed(why) => why.clone(),
             Last::Answer { since } => {
-                let silence = divert.clock.now().since(*since);
+                let silence = self.clock.now().since(*since);
                 let what = format!("no answer in {} ms", silence.as_millis());
                 if silence >= telling {
-                    divert.failed(Trouble::Timeout, &what, None);
+                    self.failed(Trouble::Timeout, &what, None);
                 }
                 what
             }
@@ -139,30 +145,30 @@ impl Slot {
         end: Instant,
         last: &Mutex<Last>,
     ) -> Result<Answer, Refusal> {
-        let divert = &*self.divert;
         let mut tries = 0;
         loop {
+            // Made anew for each attempt, which is rare but the first, rather than kept: a copy of every
+            // payload would cost each batch some megabytes. And made before there is a place for it: a place
+            // is an invocation that the cloud allows, and is not to lie idle meanwhile.
+            let payload = self.encode(body.clone()).await?;
             let error = {
                 // Left before the pause: whoever waits to try again keeps nobody from trying.
-                let _place = divert.turnstile.enter().await;
-                // The payload is made anew for each attempt, which is rare but the first, rather than
-                // kept: a copy of every payload would cost each batch some megabytes.
-                let payload = encode(body.clone()).await?;
-                divert.tally.bytes_out.inc_by(payload.len() as u64);
+                let _place = self.turnstile.enter().await;
+                self.tally.bytes_out.inc_by(payload.len() as u64);
                 *locked(last) = Last::Answer {
-                    since: divert.clock.now(),
+                    since: self.clock.now(),
                 };
                 let result = if tries == 0 {
-                    attempt_twice(divert, batch, payload, body).await
+                    attempt_twice(self, batch, payload, body).await
                 } else {
-                    attempt(divert, batch, payload).await
+                    attempt(self, batch, payload).await
                 };
                 match result {
                     Ok(answer) => return Ok(answer),
                     Err(error) => error,
                 }
             };
-            note(divert, &error);
+            note(self, &error);
             let why = error.to_string();
             let asked = asked(&error);
             let class = match judge(&error) {
@@ -174,15 +180,34 @@ impl Slot {
             let seed = batch.id().sequence() ^ (u64::from(batch.id().subtask()) << 40);
             let wait = pause(tries, seed).max(asked.unwrap_or_default());
             if class == Class::Throttled {
-                divert.tally.throttled.inc();
+                self.tally.throttled.inc();
                 if asked.is_some() && Instant::now() + wait >= end {
                     // There will be no other attempt, and the sender can use the time.
                     return Err(Refusal::Throttled { retry_after: wait });
                 }
             }
-            divert.tally.retried(class);
+            self.tally.retried(class);
             tracing::debug!(batch = %batch.id(), tries, class = class.name(), "retrying: {error}");
             tokio::time::sleep(wait).await;
+        }
+    }
+    /// Compresses and encodes a batch on a thread of its own: some milliseconds of pure computing that must
+    /// not hold up reports, which decide how quickly a spike is answered. First come, first served, as many at
+    /// a time as there are processors: the first of many batches is on its way sooner than if all were
+    /// encoded at once.
+    async fn encode(&self, body: Bytes) -> Result<Vec<u8>, Refusal> {
+        // The semaphore is never closed.
+        let _turn = self.encoders.acquire().await.ok();
+        let encoded = spawn_blocking(move || Invocation::pack(&body)?.to_json()).await;
+        match encoded {
+            Ok(Ok(payload)) => Ok(payload),
+            Ok(Err(
+                error @ (EnvelopeError::BatchTooLarge(_) | EnvelopeError::PayloadTooLarge(_)),
+            )) => Err(Refusal::TooLarge(error.to_string())),
+            Ok(Err(error)) => Err(Refusal::Malformed(error.to_string())),
+            Err(error) => Err(Refusal::Misconfigured(format!(
+                "the encoder failed: {error}"
+            ))),
         }
     }
 }
@@ -230,7 +255,7 @@ async fn attempt_twice(
     divert.tally.second_attempts.inc();
     tracing::debug!(batch = %batch.id(), "no answer in {patience:?}: a second attempt");
     let mut second = pin!(async {
-        match encode(body.clone()).await {
+        match divert.encode(body.clone()).await {
             Ok(payload) => attempt(divert, batch, payload).await,
             // It could be encoded before.
             Err(refusal) => Err(InvokeError::Refused(refusal.to_string())),
@@ -333,21 +358,5 @@ impl Drop for UnderWay<'_> {
         if self.unanswered {
             self.divert.tally.unanswered(now.since(self.begun));
         }
-    }
-}
-
-/// Compresses and encodes a batch on a thread of its own: some milliseconds of pure computing that must
-/// not hold up reports, which decide how quickly a spike is answered.
-async fn encode(body: Bytes) -> Result<Vec<u8>, Refusal> {
-    let encoded = tokio::task::spawn_blocking(move || Invocation::pack(&body)?.to_json()).await;
-    match encoded {
-        Ok(Ok(payload)) => Ok(payload),
-        Ok(Err(error @ (EnvelopeError::BatchTooLarge(_) | EnvelopeError::PayloadTooLarge(_)))) => {
-            Err(Refusal::TooLarge(error.to_string()))
-        }
-        Ok(Err(error)) => Err(Refusal::Malformed(error.to_string())),
-        Err(error) => Err(Refusal::Misconfigured(format!(
-            "the encoder failed: {error}"
-        ))),
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Tally {
     pub(crate) receipts: Counter,
     /// Of these: not settled, by the slug of the answer.
     pub(crate) failed: Family<ClassLabel, Counter>,
+    /// Trials of a shut lane that were settled after their sender had been told that they were not.
+    pub(crate) late_trials: Counter,
     /// Batches turned away because the queue was full or the lane shut.
     pub(crate) turned_away: Counter,
     /// Attempts beyond a batch's first, by what had gone wrong.
@@ -90,6 +92,7 @@ impl Tally {
             batches: Counter::default(),
             receipts: Counter::default(),
             failed: Family::default(),
+            late_trials: Counter::default(),
             turned_away: Counter::default(),
             retries: Family::default(),
             throttled: Counter::default(),
@@ -123,6 +126,11 @@ impl Tally {
             self.receipts.clone(),
         );
         registry.register("failed_batches", "Batches not settled", self.failed.clone());
+        registry.register(
+            "late_trials",
+            "Trials settled after their sender was told that they were not: each leaves an orphan",
+            self.late_trials.clone(),
+        );
         registry.register(
             "turned_away_batches",
             "Batches answered 429 or 503",

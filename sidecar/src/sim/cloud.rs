@@ -150,11 +150,11 @@ impl<'a> Cloud<'a> {
         // A burst of starts as large as a second's worth, as Lambda's token bucket has it.
         self.ramp = (self.ramp + self.model.ramp_per_s / 1e3).min(self.model.ramp_per_s.max(1.0));
         let out = self.model.outages.iter().any(|span| span.contains(now_ms));
-        self.enter();
+        self.enter(now_ms, out, allowed);
         let speed = self.speed();
         let mut index = 0;
         while index < self.flights.len() {
-            self.step(index, now_ms, speed, out, allowed);
+            self.step(index, now_ms, speed);
             let flight = &self.flights[index];
             let settled = flight.is_settled();
             let over = now_ms >= flight.batch.sealed_ms + self.deadline_ms;
@@ -177,7 +177,7 @@ impl<'a> Cloud<'a> {
     }
 
     /// Places that are free go to those that wait, first come, first served.
-    fn enter(&mut self) {
+    fn enter(&mut self, now_ms: u64, out: bool, allowed: u32) {
         let held = self.flights.iter().filter(|flight| flight.holds_a_place());
         let free = (self.limiter.limit() as usize).saturating_sub(held.count());
         let waiting = self.flights.iter().enumerate();
@@ -189,7 +189,7 @@ impl<'a> Cloud<'a> {
             .collect();
         waiting.sort_unstable();
         for (_, index) in waiting.into_iter().take(free) {
-            self.flights[index].stage = self.encode(index);
+            self.flights[index].stage = self.invoke(now_ms, index, out, allowed);
         }
     }
 
@@ -204,12 +204,10 @@ impl<'a> Cloud<'a> {
         }
     }
 
-    fn step(&mut self, index: usize, now_ms: u64, speed: f64, out: bool, allowed: u32) {
+    fn step(&mut self, index: usize, now_ms: u64, speed: f64) {
         let stage = match self.flights[index].stage {
             Stage::Sent { until_ms } if now_ms >= until_ms => self.admit(index, now_ms),
-            Stage::Encoding { left_ms } if left_ms <= 0.0 => {
-                self.invoke(now_ms, index, out, allowed)
-            }
+            Stage::Encoding { left_ms } if left_ms <= 0.0 => self.queue(),
             Stage::Encoding { left_ms } => Stage::Encoding {
                 left_ms: left_ms - speed,
             },
@@ -230,7 +228,7 @@ impl<'a> Cloud<'a> {
             Stage::Failing { until_ms, failure } if now_ms >= until_ms => {
                 self.failed(index, now_ms, failure)
             }
-            Stage::Pausing { until_ms } if now_ms >= until_ms => self.queue(),
+            Stage::Pausing { until_ms } if now_ms >= until_ms => self.encode(index),
             stage => stage,
         };
         self.flights[index].stage = stage;
@@ -255,7 +253,7 @@ impl<'a> Cloud<'a> {
             Gate::Trial => self.flights[index].trial_since_ms = Some(now_ms),
             Gate::Shut { rest, .. } => return self.again(index, now_ms, rest),
         }
-        self.queue()
+        self.encode(index)
     }
 
     /// A trial's sender does not wait for its deadline; its answer still tells whether the cloud is back.

@@ -27,10 +27,10 @@ pub(crate) struct Flight {
 pub(crate) enum Stage {
     /// On its way to the sidecar from then on.
     Sent { until_ms: u64 },
-    /// Waits in the sidecar for a place, behind those with a smaller number.
-    Queued { turn: u64 },
     /// Is being compressed; processor time left in ms.
     Encoding { left_ms: f64 },
+    /// Waits in the sidecar for a place, behind those with a smaller number.
+    Queued { turn: u64 },
     /// In the function: fixed time left, processor time left, and how long it has been there.
     Running {
         fixed_ms: f64,
@@ -97,7 +97,7 @@ impl Flight {
     pub(crate) fn holds_a_place(&self) -> bool {
         matches!(
             self.stage,
-            Stage::Encoding { .. } | Stage::Failing { .. } | Stage::Silent | Stage::Running { .. }
+            Stage::Failing { .. } | Stage::Silent | Stage::Running { .. }
         )
     }
 

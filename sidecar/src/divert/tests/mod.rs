@@ -5,7 +5,7 @@ pub(crate) mod fake;
 use std::time::Duration;
 
 use bytes::Bytes;
-use spillway_core::batch::BatchView;
+use spillway_core::batch::{BatchBuilder, BatchView};
 use spillway_core::envelope::{FunctionErrorType, Invocation};
 
 use super::*;
@@ -226,8 +226,9 @@ fn silences(divert: &Arc<Divert>) -> String {
     why.split(' ').next().unwrap().to_owned()
 }
 
-async fn idle(divert: &Arc<Divert>) {
-    while divert.in_flight() > 0 {
+/// Ready once no trial is under way that was given back: each has the lane in its hands.
+async fn trials_end(divert: &Arc<Divert>) {
+    while Arc::strong_count(divert) > 1 {
         tokio::task::yield_now().await;
     }
 }
@@ -245,11 +246,14 @@ async fn a_silent_trial_goes_back_soon_and_its_late_answer_still_opens_the_lane(
     // It rests anew, twice as long.
     clock.advance(Duration::from_millis(999));
     assert!(matches!(divert.admit(), Err(Refusal::Shut { .. })));
+    // Nobody waits for it, so a sidecar that stops does not either.
+    assert_eq!((divert.in_flight(), divert.tally.all_failed()), (0, 4));
     function.release(1);
-    idle(&divert).await;
+    trials_end(&divert).await;
     assert_eq!(divert.lane(), CloudLane::Open { credits: 2 });
     // It is not a receipt that anyone has.
     assert_eq!(divert.tally.receipts.get(), 0);
+    assert_eq!(divert.tally.late_trials.get(), 1);
 }
 
 #[tokio::test]
@@ -264,12 +268,10 @@ async fn a_trial_that_stays_silent_is_counted_once() {
     assert_eq!(refusal.unwrap_err().slug(), "trial-unsettled");
     // The rest is over, and another trial under way, when the first one comes to its deadline.
     clock.advance(Duration::from_secs(2));
-    let next = divert.admit().unwrap();
-    while divert.in_flight() > 1 {
-        tokio::task::yield_now().await;
-    }
+    drop(divert.admit().unwrap());
+    trials_end(&divert).await;
     assert_eq!(silences(&divert), "4");
-    drop(next);
+    assert_eq!(divert.tally.late_trials.get(), 0);
 }
 
 #[tokio::test]
@@ -298,6 +300,37 @@ async fn short_deadlines_do_not_shut_a_cloud_that_had_no_time_to_answer() {
         assert_eq!(refusal.unwrap_err().slug(), "deadline-exceeded");
     }
     assert_eq!(divert.lane(), CloudLane::Open { credits: 1 });
+}
+
+#[tokio::test]
+async fn a_batch_that_waits_for_an_invocation_is_encoded_meanwhile() {
+    let function = FakeFunction::new([Reply::Hold]);
+    let divert = lane(&function, 1, 1);
+    let first = tokio::spawn({
+        let divert = Arc::clone(&divert);
+        async move { send(&divert, ID, LONG).await }
+    });
+    function.begun(1).await;
+    // It is too large to be sent. That comes out although the only invocation that is allowed is under way.
+    // What does not compress is more than 6 MB as base64.
+    let noise: Vec<u8> = (0..5_000_000)
+        .scan(1_u64, |state, _| {
+            *state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            Some(state.to_be_bytes()[0])
+        })
+        .collect();
+    let large = BatchBuilder::new(ID, "wordcount", "wordcount", 1000)
+        .push(10, &noise)
+        .encode();
+    let view = BatchView::parse(&large).unwrap();
+    let slot = divert.admit().unwrap();
+    let refused = slot.process(&view, &large.clone().into(), LONG).await;
+    assert_eq!(refused.unwrap_err().slug(), "batch-too-large");
+    assert_eq!(function.invocations(), 1);
+    function.release(1);
+    first.await.unwrap().unwrap();
 }
 
 #[tokio::test]
