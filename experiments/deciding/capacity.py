@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""How well the sidecar knows what the local lane can take: capacity.py [--near RATE] [--loads SHARE,...]. See README.md.
+"""How well the sidecar knows what the local lane can take: capacity.py [--warm] [--near RATE] [--loads SHARE,...]. See README.md.
 
 One job on a fresh cluster: the loads one after the other, each held, then more than the lane can take. Nothing is
 diverted, so what is kept in the last part is the measured saturation, of the very job whose capacity was estimated before.
+With --warm the lane is saturated for a minute before, and right after each load; and before each load the sidecar is
+replaced by one that knows nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Callable
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -29,6 +32,8 @@ from demo.errors import DemoError  # noqa: E402
 from demo.machine import Placement  # noqa: E402
 from demo.processes import Processes  # noqa: E402
 
+import warm  # noqa: E402
+
 RESULTS = HERE / "results"
 OUT = ROOT / "target" / "experiments" / "deciding"
 _POLL_S = 0.2
@@ -40,6 +45,10 @@ _FILLING_S = 2
 WATCH_ONLY = {
     "SPILLWAY_POLICY_ARMED": "false", "SPILLWAY_POLICY_ENGAGE_HOLD": "60s", "SPILLWAY_POLICY_ENGAGE_BACK_PRESSURE_HOLD": "60s",
 }
+# Everything stays local by the operator's word; the controller thinks as ever, with its own thresholds.
+LOCAL = {"SPILLWAY_POLICY_MODE": "local"}
+# What a sidecar needs to be there.
+_START_S = 0.5
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -49,12 +58,10 @@ def profile(near: float, loads: list[float], hold_s: int, flood_s: int) -> str:
     return ",".join([*steps, f"{round(near * 2)}:{flood_s}s"])
 
 
-def measure(console: Console, arguments: argparse.Namespace) -> dict:
-    """One run; all samples and what they say."""
-    loads = [float(load) for load in arguments.loads.split(",")]
-    spec = profile(arguments.near, loads, arguments.hold, arguments.flood)
+def measure(console: Console, arguments: argparse.Namespace, spec: str, policy: dict[str, str], fresh_at_s: tuple[float, ...] = ()) -> dict:
+    """One run with nothing diverted, thanks to `policy`; all samples. At each of `fresh_at_s` the sidecar is replaced by another at the same address."""
     chosen = options.parse(["--profile", spec, "--burst", "on", "--out", str(OUT)])
-    chosen = dataclasses.replace(chosen, sidecar_environment=WATCH_ONLY | dict(item.split("=", 1) for item in arguments.env))
+    chosen = dataclasses.replace(chosen, sidecar_environment=policy | dict(item.split("=", 1) for item in arguments.env))
     folder = Path(tempfile.mkdtemp(prefix="capacity-", dir=OUT))
     placement = Placement.of_this_machine()
     try:
@@ -67,20 +74,30 @@ def measure(console: Console, arguments: argparse.Namespace) -> dict:
             sidecar = services.start_sidecar(processes, placement, folder, chosen, cluster, cloud)
             with placement.out_of_the_way():
                 job = cluster.submit(processes, chosen, run.own_text(chosen), folder, sidecar)
-                samples = _follow(console, cluster, job, sidecar)
+                left, replaced = list(fresh_at_s), []
+
+                def replace_when_due() -> None:
+                    if left and time.time() * 1000 >= job.due_start_ms + left[0] * 1000:
+                        left.pop(0)
+                        processes.stop("sidecar")
+                        services.start_sidecar(processes, placement, folder, chosen, cluster, cloud, sidecar.removeprefix("http://"))
+                        replaced.append(round(time.time() * 1000))
+
+                samples = _follow(console, cluster, job, sidecar, replace_when_due)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         console.clear()
-    return {"profile": spec, "loads": loads, "due_start_ms": job.due_start_ms, "samples": samples}
+    return {"profile": spec, "due_start_ms": job.due_start_ms, "sidecar_replaced_ms": replaced, "samples": samples}
 
 
-def _follow(console: Console, cluster: services.Cluster, job: services.Job, sidecar: str) -> list[dict]:
+def _follow(console: Console, cluster: services.Cluster, job: services.Job, sidecar: str, before_each: Callable[[], None]) -> list[dict]:
     samples: list[dict] = []
     worker = rest.get(f"{job.rest_url}/taskmanagers")["taskmanagers"][0]["id"]
     pid = _worker_pid(cluster)
     vertices = []
     state = "CREATED"
     while state not in ("FINISHED", "FAILED", "CANCELED"):
+        before_each()
         began = time.monotonic()
         try:
             state = job.state()
@@ -170,24 +187,38 @@ def judge(samples: list[dict], due_start_ms: int, loads: list[float], hold_s: in
 def main(argv: list[str]) -> int:
     """Runs, and keeps the raw samples."""
     parser = argparse.ArgumentParser(prog="capacity.py", description=__doc__)
+    parser.add_argument("--warm", action="store_true", help="warm the lane first, and start a new sidecar before each load")
     parser.add_argument("--near", type=float, default=180_000, metavar="RATE", help="records/s that the lane is thought to take (default %(default)s)")
-    parser.add_argument("--loads", default="0.5,0.7,0.9", metavar="SHARE,...", help="of --near, one after the other (default %(default)s)")
+    parser.add_argument("--loads", metavar="SHARE,...", help="of --near, one after the other (default 0.5,0.7,0.9; warm 0.55,0.75)")
     parser.add_argument("--hold", type=int, default=18, metavar="S", help="seconds of each load (default %(default)s)")
-    parser.add_argument("--flood", type=int, default=10, metavar="S", help="seconds of twice --near (default %(default)s)")
+    parser.add_argument("--flood", type=int, default=10, metavar="S", help="seconds of more than --near (default %(default)s)")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="of the sidecar")
-    parser.add_argument("--name", default="capacity", help="of the file in results/ (default %(default)s)")
+    parser.add_argument("--name", help="of the file in results/ (default capacity; warm)")
     parser.add_argument("--no-build", dest="build", action="store_false", help="take what is built as it is")
     arguments = parser.parse_args(argv)
-    found = [(arguments.name, "the capacity, told and measured", functools.partial(kept, arguments=arguments))]
-    return rows.measure("capacity.py", argv, found, RESULTS, OUT)
+    name = arguments.name or ("warm" if arguments.warm else "capacity")
+    loads = [float(load) for load in (arguments.loads or ("0.55,0.75" if arguments.warm else "0.5,0.7,0.9")).split(",")]
+    row = functools.partial(_warm if arguments.warm else _cold, arguments=arguments, loads=loads)
+    return rows.measure("capacity.py", argv, [(name, "the capacity, told and measured", row)], RESULTS, OUT)
 
 
-def kept(console: Console, arguments: argparse.Namespace) -> dict:
-    """The run with its judgement; one sample a second is kept."""
-    found = measure(console, arguments)
-    found["summary"] = judge(found["samples"], found["due_start_ms"], found["loads"], arguments.hold, arguments.flood)
-    found["samples"] = found["samples"][::round(1 / _POLL_S)]
-    return found
+def _cold(console: Console, arguments: argparse.Namespace, loads: list[float]) -> dict:
+    """The loads from the job's start on; one sample a second is kept."""
+    found = measure(console, arguments, profile(arguments.near, loads, arguments.hold, arguments.flood), WATCH_ONLY)
+    summary = judge(found["samples"], found["due_start_ms"], loads, arguments.hold, arguments.flood)
+    return _kept(found) | {"loads": loads, "summary": summary}
+
+
+def _warm(console: Console, arguments: argparse.Namespace, loads: list[float]) -> dict:
+    """The loads on a lane that is warm, each with a sidecar that knows nothing."""
+    parts = warm.parts(arguments.near, loads, arguments.hold, arguments.flood)
+    fresh_at_s = tuple(part.start_s - _START_S for part in parts if part.kind == "hold")
+    found = measure(console, arguments, warm.profile(parts), LOCAL, fresh_at_s)
+    return _kept(found) | {"loads": loads, "summary": warm.judge(found["samples"], found["due_start_ms"], parts)}
+
+
+def _kept(found: dict) -> dict:
+    return found | {"samples": found["samples"][::round(1 / _POLL_S)]}
 
 
 if __name__ == "__main__":

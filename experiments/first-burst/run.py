@@ -28,9 +28,9 @@ UNKNOWN_PROFILE = "500:4s,720k:10s,500:6s"
 REAL_PROFILE = "20k:4s,300k:8s,20k:4s"
 
 
-def demo(console: Console, *arguments: str) -> dict:
+def demo(console: Console, experiment: argparse.Namespace, *arguments: str) -> dict:
     """The report of one run of the demo; the run must be right."""
-    chosen = dataclasses.replace(options.parse([*arguments, "--out", str(OUT)]), keep=False)
+    chosen = dataclasses.replace(options.parse([*arguments, "--out", str(OUT)]), keep=False, build=experiment.build)
     outcome = run.run(chosen, console)
     if not outcome.good:
         raise DemoError(1, f"this run's result is wrong: {' '.join(arguments)}")
@@ -39,7 +39,7 @@ def demo(console: Console, *arguments: str) -> dict:
 
 def correctness(console: Console, arguments: argparse.Namespace) -> dict:
     """The same result whatever is diverted."""
-    runs = {burst: demo(console, "--profile", arguments.profile, "--burst", burst) for burst in ("off", "on", "all")}
+    runs = {burst: demo(console, arguments, "--profile", arguments.profile, "--burst", burst) for burst in ("off", "on", "all")}
     return {"runs": runs, "summary": _same(runs)}
 
 
@@ -48,7 +48,7 @@ def real_input(console: Console, arguments: argparse.Namespace) -> dict:
     summary, runs = {}, {}
     for file in arguments.inputs:
         name = Path(file).name
-        of_file = {burst: demo(console, "--profile", REAL_PROFILE, "--input", file, "--burst", burst) for burst in ("off", "on", "all")}
+        of_file = {burst: demo(console, arguments, "--profile", REAL_PROFILE, "--input", file, "--burst", burst) for burst in ("off", "on", "all")}
         summary[name] = _same(of_file)
         runs |= {f"{name} {burst}": report for burst, report in of_file.items()}
     return {"runs": runs, "summary": summary}
@@ -56,7 +56,7 @@ def real_input(console: Console, arguments: argparse.Namespace) -> dict:
 
 def spike(console: Console, arguments: argparse.Namespace) -> dict:
     """A step beyond what the local lane can take, with and without diverting."""
-    runs = {burst: demo(console, "--profile", arguments.profile, "--burst", burst) for burst in ("on", "off")}
+    runs = {burst: demo(console, arguments, "--profile", arguments.profile, "--burst", burst) for burst in ("on", "off")}
     growing = [row["p99_local_ms"] for row in runs["off"]["timeline"] if row["p99_local_ms"] is not None]
     # Of a run without diverting: what the saturated lane took, measured.
     saturated = runs["off"]["local_capacity_per_s"]
@@ -74,8 +74,8 @@ def reaction(console: Console, arguments: argparse.Namespace) -> dict:
     """From the spike's first record to the first diverted one, armed and with the capacity unknown; and the release."""
     runs = {}
     for number in range(arguments.repeat):
-        runs[f"armed {number}"] = demo(console, "--profile", arguments.profile)
-        runs[f"unknown {number}"] = demo(console, "--profile", UNKNOWN_PROFILE)
+        runs[f"armed {number}"] = demo(console, arguments, "--profile", arguments.profile)
+        runs[f"unknown {number}"] = demo(console, arguments, "--profile", UNKNOWN_PROFILE)
     return {"runs": runs, "summary": {
         kind: {name: [report[name] for key, report in runs.items() if key.startswith(kind)] for name in ("reaction_ms", "release_ms")}
         for kind in ("armed", "unknown")
@@ -94,7 +94,7 @@ def overhead_warm(console: Console, arguments: argparse.Namespace) -> dict:
 
 def restart(console: Console, arguments: argparse.Namespace) -> dict:
     """kill -9 of the TaskManager in mid-spike."""
-    runs = {str(number): demo(console, "--profile", arguments.profile, "--kill", "taskmanager@spike+5s") for number in range(arguments.repeat)}
+    runs = {str(number): demo(console, arguments, "--profile", arguments.profile, "--kill", "taskmanager@spike+5s") for number in range(arguments.repeat)}
     return {"runs": runs, "summary": [
         {"oracle_match": report["oracle"]["match"], **report["balance"], "took_ms": report["run"]["took_ms"]} for report in runs.values()
     ]}
@@ -124,6 +124,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs of reaction and restart, pairs of overhead (default %(default)s)")
     parser.add_argument("--inputs", nargs="+", default=["../shared/data/shakespeare.txt", "../shared/data/apache_access.log"], metavar="FILE",
                         help="of real-input, seen from the repository's root")
+    parser.add_argument("--no-build", dest="build", action="store_false", help="take what is built as it is (not for overhead)")
     arguments = parser.parse_args(argv)
     chosen = ROWS if "all" in arguments.rows else arguments.rows
     found = [(row, ROWS[row].__doc__, functools.partial(ROWS[row], arguments=arguments)) for row in chosen]

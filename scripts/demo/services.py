@@ -160,13 +160,16 @@ def concurrency(placement: Placement) -> int:
 
 
 def start_sidecar(
-    processes: Processes, placement: Placement, folder: Path, options: Options, cluster: Cluster, cloud: LocalCloud
+    processes: Processes, placement: Placement, folder: Path, options: Options, cluster: Cluster, cloud: LocalCloud,
+    listen: str = "127.0.0.1:0",
 ) -> str:
     """Starts the sidecar with a configuration of its own; returns its URL."""
     config, ready = folder / "sidecar.toml", folder / "sidecar.json"
+    # One that was here before has left its own.
+    ready.unlink(missing_ok=True)
     queue, http = ("", "") if options.burst != "all" else (f"queue = {_ALL_QUEUE}\n", f'\n[http]\nbody_timeout = "{_ALL_WAIT}"\n')
     config.write_text(f"""\
-listen = "127.0.0.1:0"
+listen = "{listen}"
 
 [flink]
 rest_url = {json.dumps(cluster.rest_url)}
