@@ -41,7 +41,7 @@ fn every_scenario_shows_what_it_expects() {
 }
 
 #[test]
-fn every_scenario_says_what_it_expects_of_latency_share_modes_and_spend() {
+fn every_scenario_says_what_it_expects_of_latency_share_modes_spend_and_capacity() {
     let all = all();
     assert!(all.len() >= 15);
     for (name, scenario) in all {
@@ -50,5 +50,6 @@ fn every_scenario_says_what_it_expects_of_latency_share_modes_and_spend() {
         assert!(expect.diverted_share.is_some(), "{name}");
         assert!(expect.mode_changes.is_some(), "{name}");
         assert!(expect.spend_usd.is_some(), "{name}");
+        assert!(expect.capacity_per_s.is_some(), "{name}");
     }
 }
