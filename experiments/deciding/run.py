@@ -29,6 +29,8 @@ from demo import options, run  # noqa: E402
 from demo.console import Console  # noqa: E402
 from demo.errors import DemoError  # noqa: E402
 
+import swing  # noqa: E402
+
 RESULTS = HERE / "results"
 OUT = ROOT / "target" / "experiments" / "deciding"
 TRACE = OUT / "calibration.trace"
@@ -38,6 +40,8 @@ SQUARE = "30k:12s,400k:20s,30k:8s"
 CALIBRATION = "30k:20s,90k:12s,150k:12s,30k:5s,400k:15s,30k:6s"
 # An hour of the day in two seconds.
 DAY_SPEEDUP = 1_800
+# Of oscillation: to find the threshold, and in earnest.
+_SHORT_SWING_S, _SWING_S = 30, 180
 
 
 class Recorder:
@@ -245,17 +249,25 @@ def settings(policy: Path) -> dict[str, str]:
 
 
 def oscillation(console: Console, arguments: argparse.Namespace) -> dict:
-    """A load that swings 10 % up and down around the engage threshold, every 5 s for three minutes."""
-    threshold = arguments.near * 0.9
-    swing = ",".join(f"{round(threshold * (1 + sign * 0.1))}:2500ms" for sign in (1, -1) * 36)
-    profile = f"{round(arguments.near / 2)}:20s,{swing}"
-    report = demo(console, "oscillation", "--profile", profile)
-    modes = mode_changes(OUT / "oscillation.trace")
-    start = modes[0]["s"] + 20
-    return {"profile": profile, "report": report, "modes": modes, "summary": {
-        "changes_while_it_swings": sum(mode["s"] > start for mode in modes[1:]), "minutes": 3,
-        "capacity_estimate_per_s": report["local_capacity_per_s"], "diverted_share": report["records"]["diverted"] / report["records"]["received"],
-        "p99_ms": report["both_ms"]["p99"],
+    """A load that swings 10 % up and down around the controller's own engage threshold, every 5 s for three minutes."""
+    guess = arguments.near * 0.9
+    tried = swung(console, "threshold", swing.profile(arguments.near, guess, _SHORT_SWING_S), arguments)
+    threshold = tried["summary"]["threshold_per_s"][1]
+    found = swung(console, "oscillation", swing.profile(arguments.near, threshold, _SWING_S), arguments)
+    found["summary"] |= {"swings_around_per_s": threshold, "when_it_swung_around": {round(guess): tried["summary"]}}
+    return found
+
+
+def swung(console: Console, name: str, profile: str, arguments: argparse.Namespace) -> dict:
+    """One run of such a load; load and threshold over time, and what they say."""
+    report = demo(console, name, "--profile", profile)
+    trace = OUT / f"{name}.trace"
+    start = report["run"]["due_start_ms"] + 1_000 * swing.warm_up_s()
+    end = report["run"]["due_start_ms"] + report["run"]["profile_ms"]
+    rows, modes = swing.over_time(swing.decisions(trace)), mode_changes(trace)
+    found = swing.judge(rows, [mode["wall_ms"] for mode in modes[1:]], (start, end))
+    return {"profile": profile, "report": report, "modes": modes, "swing_ms": [start, end], "over_time": rows, "summary": found | {
+        "diverted_share": round(report["records"]["diverted"] / report["records"]["received"], 3), "p99_ms": report["both_ms"]["p99"],
     }}
 
 
@@ -268,7 +280,7 @@ def mode_changes(trace: Path) -> list[dict]:
             if not step or not step["decision"]["arrival_per_s"] or step["decision"]["mode"] == before:
                 continue
             before = step["decision"]["mode"]
-            found.append({"s": round(step["at_ns"] / 1e9, 2), "mode": before, "reason": step["decision"]["reason"]})
+            found.append({"s": round(step["at_ns"] / 1e9, 2), "wall_ms": step["wall_ms"], "mode": before, "reason": step["decision"]["reason"]})
     return found
 
 
