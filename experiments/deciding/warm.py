@@ -11,9 +11,9 @@ _COLD, _COLD_S = 0.5, 10
 # How long the lane is saturated at first, for the compiler to be done, and of that the part that counts: the end.
 WARM_UP_S, _WARM_S = 60, 15
 # A little more than the lane takes, so that what piles up is soon gone.
-_FLOOD = 1.2
+_FLOOD = 1.3
 # What piled up has to be gone before a load is held; meanwhile hardly anything new is due.
-_REST, _FIRST_REST_S, _REST_S = 0.1, 35, 15
+_REST, _FIRST_REST_S, _REST_S = 0.1, 40, 20
 # Of a saturated part its first seconds are left out: the buffers fill.
 _FILLING_S = 2
 # The "after 10 s".
