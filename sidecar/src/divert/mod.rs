@@ -115,8 +115,11 @@ pub struct Divert {
     slots: Arc<Semaphore>,
     /// One place for each invocation at once; as many as the limiter allows.
     turnstile: Turnstile,
-    /// One permit for each batch that may be encoded at once: as many as there are processors.
-    encoders: Semaphore,
+    /// One permit for each batch that is being encoded or waits for a place with its payload: as many as there
+    /// are processors.
+    encoders: Arc<Semaphore>,
+    /// One permit for each trial whose answer is awaited after it went back to its valve.
+    late_trials: Semaphore,
     control: Mutex<Control>,
     queue: u32,
     stopping: AtomicBool,
@@ -182,7 +185,10 @@ impl Divert {
             prices,
             slots: Arc::new(Semaphore::new(places as usize)),
             turnstile: Turnstile::new(settings.max_concurrency),
-            encoders: Semaphore::new(available_parallelism().map_or(1, NonZero::get)),
+            encoders: Arc::new(Semaphore::new(
+                available_parallelism().map_or(1, NonZero::get),
+            )),
+            late_trials: Semaphore::new(settle::MAX_LATE_TRIALS),
             control: Mutex::new(Control {
                 breaker: Breaker::default(),
                 limiter: Limiter::new(settings.max_concurrency),
@@ -314,8 +320,12 @@ impl Divert {
         self.control().patience.begin(bytes)
     }
 
-    /// A place for a second attempt beside the first, if the cloud is well and has one to spare.
+    /// A place for a second attempt beside the first, if the cloud is well and has one to spare that no batch is
+    /// being encoded for.
     fn spare_place(&self) -> Option<Place<'_>> {
+        if self.encoders.available_permits() == 0 {
+            return None;
+        }
         let place = self.turnstile.try_enter()?;
         let mut control = self.control();
         let well =

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use spillway_core::batch::BatchView;
 use spillway_core::envelope::{Answer, EnvelopeError, Invocation};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
@@ -23,11 +23,18 @@ const TELLING_SILENCE: Duration = Duration::from_secs(1);
 /// back is no worse off for being slower than this: its late answer opens the lane all the same.
 pub(crate) const TRIAL_PATIENCE: Duration = Duration::from_millis(250);
 
+/// So many trials that went back to their valve may still wait for their answers: each has its batch in memory.
+pub(super) const MAX_LATE_TRIALS: usize = 4;
+
 /// What a batch is waiting for, or what its last attempt came to.
 enum Last {
-    Place,
-    Answer { since: Moment },
+    Turn,
+    Answer {
+        since: Moment,
+    },
     Failed(String),
+    /// It is a trial, and has gone back to its valve.
+    GivenBack,
 }
 
 impl Slot {
@@ -51,7 +58,7 @@ impl Slot {
         }
         let divert = &*self.divert;
         let (started, last) = divert.begin(body);
-        let settling = divert.settle(batch, body, started + deadline, &last);
+        let settling = divert.settle(batch, body, started + deadline, &last, false);
         let settled = timeout_at(started + deadline, settling).await;
         let result = settled.unwrap_or_else(|_| {
             let what = divert.overdue(&last, TELLING_SILENCE);
@@ -75,7 +82,7 @@ impl Slot {
         let (started, last) = divert.begin(&body);
         let end = started + deadline;
         let patience = divert.trial_patience;
-        let mut settling = pin!(divert.settle(&batch, &body, end, &last));
+        let mut settling = pin!(divert.settle(&batch, &body, end, &last, true));
         let settled = timeout_at(end.min(started + patience), &mut settling).await;
         let given_back = settled.is_err();
         let result = settled.unwrap_or_else(|_| {
@@ -83,11 +90,18 @@ impl Slot {
             Err(Refusal::TrialUnsettled(patience.min(deadline), what))
         });
         let result = divert.outcome(&batch, started, result);
+        if given_back {
+            // What is under way may go on, nothing is begun any more.
+            *locked(&last) = Last::GivenBack;
+        }
         // It is no batch any more: nobody waits for it, a sidecar that stops neither.
         drop(self);
         sender.send(result).ok();
-        // Its answer still counts for the breaker, which has one trial at a time: so few of these there are.
-        if given_back && let Ok(Ok(_)) = timeout_at(end, settling).await {
+        // Its answer still counts for the breaker.
+        if given_back
+            && let Ok(_room) = divert.late_trials.try_acquire()
+            && let Ok(Ok(_)) = timeout_at(end, settling).await
+        {
             divert.tally.late_trials.inc();
             tracing::info!(batch = %batch.id(), job = %batch.job(), "a trial was settled late: its partial is an orphan");
         }
@@ -99,7 +113,7 @@ impl Divert {
         let tally = &self.tally;
         tally.batches.inc();
         tally.bytes_in.inc_by(body.len() as u64);
-        (Instant::now(), Mutex::new(Last::Place))
+        (Instant::now(), Mutex::new(Last::Turn))
     }
 
     fn outcome(
@@ -125,7 +139,7 @@ impl Divert {
     /// What a batch that is overdue was waiting for. Tells the breaker of a silence of at least `telling`.
     fn overdue(&self, last: &Mutex<Last>, telling: Duration) -> String {
         match &*locked(last) {
-            Last::Place => "waiting for an invocation".to_owned(),
+            Last::Turn | Last::GivenBack => "waiting for its turn to be invoked".to_owned(),
             Last::Failed(why) => why.clone(),
             Last::Answer { since } => {
                 let silence = self.clock.now().since(*since);
@@ -138,26 +152,39 @@ impl Divert {
         }
     }
 
+    /// Attempts until there is a receipt, or cannot be one. A trial waits for nobody: while a lane is shut, those before
+    /// it may hang until their deadlines, and there is one a second at most.
     async fn settle(
         &self,
         batch: &BatchView<'_>,
         body: &Bytes,
         end: Instant,
         last: &Mutex<Last>,
+        trial: bool,
     ) -> Result<Answer, Refusal> {
         let mut tries = 0;
         loop {
-            // Made anew for each attempt, which is rare but the first, rather than kept: a copy of every
-            // payload would cost each batch some megabytes. And made before there is a place for it: a place
-            // is an invocation that the cloud allows, and is not to lie idle meanwhile.
-            let payload = self.encode(body.clone()).await?;
             let error = {
-                // Left before the pause: whoever waits to try again keeps nobody from trying.
-                let _place = self.turnstile.enter().await;
-                self.tally.bytes_out.inc_by(payload.len() as u64);
-                *locked(last) = Last::Answer {
-                    since: self.clock.now(),
+                // Made anew for each attempt, which is rare but the first, rather than kept: a copy of every
+                // payload would cost each batch some megabytes. And made before there is a place for it: a
+                // place is an invocation that the cloud allows, and is not to lie idle meanwhile.
+                let (payload, _place) = if trial {
+                    (encode(body.clone(), None).await?.0, None)
+                } else {
+                    // First come, first served, and no more payloads that wait for a place than processors.
+                    let turn = Arc::clone(&self.encoders).acquire_owned().await.ok();
+                    let (payload, _turn) = encode(body.clone(), turn).await?;
+                    // Left before the pause: whoever waits to try again keeps nobody from trying.
+                    (payload, Some(self.turnstile.enter().await))
                 };
+                let since = self.clock.now();
+                if !goes_on(last, Last::Answer { since }) {
+                    return Err(Refusal::TrialUnsettled(
+                        Duration::ZERO,
+                        "it was given back".into(),
+                    ));
+                }
+                self.tally.bytes_out.inc_by(payload.len() as u64);
                 let result = if tries == 0 {
                     attempt_twice(self, batch, payload, body).await
                 } else {
@@ -175,7 +202,9 @@ impl Divert {
                 Verdict::Retry(class) => class,
                 Verdict::GiveUp(refusal) => return Err(refusal),
             };
-            *locked(last) = Last::Failed(why);
+            if !goes_on(last, Last::Failed(why.clone())) {
+                return Err(Refusal::TrialUnsettled(Duration::ZERO, why));
+            }
             tries += 1;
             let seed = batch.id().sequence() ^ (u64::from(batch.id().subtask()) << 40);
             let wait = pause(tries, seed).max(asked.unwrap_or_default());
@@ -191,25 +220,42 @@ impl Divert {
             tokio::time::sleep(wait).await;
         }
     }
-    /// Compresses and encodes a batch on a thread of its own: some milliseconds of pure computing that must
-    /// not hold up reports, which decide how quickly a spike is answered. First come, first served, as many at
-    /// a time as there are processors: the first of many batches is on its way sooner than if all were
-    /// encoded at once.
-    async fn encode(&self, body: Bytes) -> Result<Vec<u8>, Refusal> {
-        // The semaphore is never closed.
-        let _turn = self.encoders.acquire().await.ok();
-        let encoded = spawn_blocking(move || Invocation::pack(&body)?.to_json()).await;
-        match encoded {
-            Ok(Ok(payload)) => Ok(payload),
-            Ok(Err(
-                error @ (EnvelopeError::BatchTooLarge(_) | EnvelopeError::PayloadTooLarge(_)),
-            )) => Err(Refusal::TooLarge(error.to_string())),
-            Ok(Err(error)) => Err(Refusal::Malformed(error.to_string())),
-            Err(error) => Err(Refusal::Misconfigured(format!(
-                "the encoder failed: {error}"
-            ))),
-        }
+}
+
+/// Compresses and encodes a batch on a thread of its own: some milliseconds of pure computing that must
+/// not hold up reports, which decide how quickly a spike is answered. `turn` is kept until it is done, also if
+/// nobody waits for it any more.
+async fn encode(
+    body: Bytes,
+    turn: Option<OwnedSemaphorePermit>,
+) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Refusal> {
+    let encoding = spawn_blocking(move || {
+        (
+            Invocation::pack(&body).and_then(|made| made.to_json()),
+            turn,
+        )
+    });
+    match encoding.await {
+        Ok((Ok(payload), turn)) => Ok((payload, turn)),
+        Ok((
+            Err(error @ (EnvelopeError::BatchTooLarge(_) | EnvelopeError::PayloadTooLarge(_))),
+            _,
+        )) => Err(Refusal::TooLarge(error.to_string())),
+        Ok((Err(error), _)) => Err(Refusal::Malformed(error.to_string())),
+        Err(error) => Err(Refusal::Misconfigured(format!(
+            "the encoder failed: {error}"
+        ))),
     }
+}
+
+/// Notes how it goes, unless it is a trial that has been given back: nothing is begun for it any more.
+fn goes_on(last: &Mutex<Last>, now: Last) -> bool {
+    let mut last = locked(last);
+    let goes_on = !matches!(*last, Last::GivenBack);
+    if goes_on {
+        *last = now;
+    }
+    goes_on
 }
 
 fn locked(last: &Mutex<Last>) -> MutexGuard<'_, Last> {
@@ -255,8 +301,8 @@ async fn attempt_twice(
     divert.tally.second_attempts.inc();
     tracing::debug!(batch = %batch.id(), "no answer in {patience:?}: a second attempt");
     let mut second = pin!(async {
-        match divert.encode(body.clone()).await {
-            Ok(payload) => attempt(divert, batch, payload).await,
+        match encode(body.clone(), None).await {
+            Ok((payload, _)) => attempt(divert, batch, payload).await,
             // It could be encoded before.
             Err(refusal) => Err(InvokeError::Refused(refusal.to_string())),
         }

@@ -34,6 +34,8 @@ pub(crate) enum Event {
 pub(crate) struct Tally {
     pub(crate) batches: u64,
     pub(crate) settled: u64,
+    /// Trials that were settled after they had gone back to their valve.
+    pub(crate) late_trials: u64,
     pub(crate) bounced: u64,
     pub(crate) throttled: u64,
     pub(crate) retries: u64,
@@ -60,7 +62,7 @@ pub(crate) struct Cloud<'a> {
     /// New instances that may be started by now.
     ramp: f64,
     sequence: u64,
-    /// How many have waited for a place.
+    /// How many have waited for a turn.
     turns: u64,
     pub(crate) tally: Tally,
 }
@@ -107,8 +109,8 @@ impl<'a> Cloud<'a> {
 
     /// All that it has cost so far, in USD.
     pub(crate) fn spent_usd(&self) -> f64 {
-        lambda_usd(self.prices, self.tally.billed_ms, self.tally.settled)
-            + puts_usd(self.prices, self.tally.settled)
+        let answered = self.tally.settled + self.tally.late_trials;
+        lambda_usd(self.prices, self.tally.billed_ms, answered) + puts_usd(self.prices, answered)
     }
 
     /// Whether nothing is under way.
@@ -154,7 +156,7 @@ impl<'a> Cloud<'a> {
         let speed = self.speed();
         let mut index = 0;
         while index < self.flights.len() {
-            self.step(index, now_ms, speed);
+            self.step(index, now_ms, speed, out, allowed);
             let flight = &self.flights[index];
             let settled = flight.is_settled();
             let over = now_ms >= flight.batch.sealed_ms + self.deadline_ms;
@@ -176,21 +178,36 @@ impl<'a> Cloud<'a> {
         }
     }
 
-    /// Places that are free go to those that wait, first come, first served.
+    /// Places that are free go to those that wait, and so do turns to be compressed: first come, first served.
     fn enter(&mut self, now_ms: u64, out: bool, allowed: u32) {
         let held = self.flights.iter().filter(|flight| flight.holds_a_place());
         let free = (self.limiter.limit() as usize).saturating_sub(held.count());
-        let waiting = self.flights.iter().enumerate();
-        let mut waiting: Vec<(u64, usize)> = waiting
-            .filter_map(|(index, flight)| match flight.stage {
-                Stage::Queued { turn } => Some((turn, index)),
-                _ => None,
-            })
-            .collect();
-        waiting.sort_unstable();
-        for (_, index) in waiting.into_iter().take(free) {
+        let queued = self.in_turn(|stage| match stage {
+            Stage::Queued { turn } => Some(turn),
+            _ => None,
+        });
+        for index in queued.into_iter().take(free) {
             self.flights[index].stage = self.invoke(now_ms, index, out, allowed);
         }
+        let ahead = self.flights.iter().filter(|flight| flight.is_ahead());
+        let free = (self.model.encoders as usize).saturating_sub(ahead.count());
+        let waiting = self.in_turn(|stage| match stage {
+            Stage::Waiting { turn } => Some(turn),
+            _ => None,
+        });
+        for index in waiting.into_iter().take(free) {
+            self.flights[index].stage = self.encode(index);
+        }
+    }
+
+    /// Those that wait in a stage, the first of them first.
+    fn in_turn(&self, turn: impl Fn(Stage) -> Option<u64>) -> Vec<usize> {
+        let flights = self.flights.iter().enumerate();
+        let mut waiting: Vec<(u64, usize)> = flights
+            .filter_map(|(index, flight)| Some((turn(flight.stage)?, index)))
+            .collect();
+        waiting.sort_unstable();
+        waiting.into_iter().map(|(_, index)| index).collect()
     }
 
     /// What each of those that compute gets of a processor.
@@ -204,10 +221,16 @@ impl<'a> Cloud<'a> {
         }
     }
 
-    fn step(&mut self, index: usize, now_ms: u64, speed: f64) {
+    fn step(&mut self, index: usize, now_ms: u64, speed: f64, out: bool, allowed: u32) {
         let stage = match self.flights[index].stage {
             Stage::Sent { until_ms } if now_ms >= until_ms => self.admit(index, now_ms),
-            Stage::Encoding { left_ms } if left_ms <= 0.0 => self.queue(),
+            Stage::Encoding { left_ms } if left_ms <= 0.0 => {
+                if self.flights[index].trial_since_ms.is_some() {
+                    self.invoke(now_ms, index, out, allowed)
+                } else {
+                    Stage::Queued { turn: self.turn() }
+                }
+            }
             Stage::Encoding { left_ms } => Stage::Encoding {
                 left_ms: left_ms - speed,
             },
@@ -228,22 +251,30 @@ impl<'a> Cloud<'a> {
             Stage::Failing { until_ms, failure } if now_ms >= until_ms => {
                 self.failed(index, now_ms, failure)
             }
-            Stage::Pausing { until_ms } if now_ms >= until_ms => self.encode(index),
+            Stage::Pausing { until_ms } if now_ms >= until_ms => self.wait(index),
             stage => stage,
         };
         self.flights[index].stage = stage;
     }
 
-    fn queue(&mut self) -> Stage {
+    fn turn(&mut self) -> u64 {
         self.turns += 1;
-        Stage::Queued { turn: self.turns }
+        self.turns
+    }
+
+    /// A trial waits for nobody.
+    fn wait(&mut self, index: usize) -> Stage {
+        if self.flights[index].trial_since_ms.is_some() {
+            self.encode(index)
+        } else {
+            Stage::Waiting { turn: self.turn() }
+        }
     }
 
     fn admit(&mut self, index: usize, now_ms: u64) -> Stage {
-        let here = self
-            .flights
-            .iter()
-            .filter(|flight| !matches!(flight.stage, Stage::Sent { .. }));
+        let here = self.flights.iter().filter(|flight| {
+            !matches!(flight.stage, Stage::Sent { .. }) && !flight.is_given_back()
+        });
         let slots = self.settings.max_concurrency as usize + self.settings.queue as usize;
         if here.count() >= slots {
             return self.again(index, now_ms, QUEUE_RETRY);
@@ -253,7 +284,7 @@ impl<'a> Cloud<'a> {
             Gate::Trial => self.flights[index].trial_since_ms = Some(now_ms),
             Gate::Shut { rest, .. } => return self.again(index, now_ms, rest),
         }
-        self.encode(index)
+        self.wait(index)
     }
 
     /// A trial's sender does not wait for its deadline; its answer still tells whether the cloud is back.
@@ -265,8 +296,11 @@ impl<'a> Cloud<'a> {
             content: std::mem::take(&mut flight.batch.content),
         });
         self.tally.bounced += 1;
-        if self.flights[index].waits_for_an_answer() {
-            self.silent(now_ms);
+        match flight.stage {
+            Stage::Silent | Stage::Running { .. } => self.silent(now_ms),
+            Stage::Failing { .. } => {}
+            // Nothing is begun for it any more.
+            _ => flight.stage = Stage::GivenUp,
         }
     }
 
@@ -354,6 +388,9 @@ impl<'a> Cloud<'a> {
         self.tally.retries += 1;
         let flight = &mut self.flights[index];
         flight.failed += 1;
+        if flight.is_given_back() {
+            return Stage::GivenUp;
+        }
         Stage::Pausing {
             until_ms: now_ms + millis(pause(flight.failed, flight.number)).max(1),
         }
@@ -375,11 +412,14 @@ impl<'a> Cloud<'a> {
         self.ended(flight.begun, outcome, now_ms);
         if settled {
             self.breaker.succeeded();
-            self.tally.settled += 1;
+            if flight.is_given_back() {
+                self.tally.late_trials += 1;
+            } else {
+                self.tally.settled += 1;
+            }
             self.tally.billed_ms += self.billed_ms(&flight);
         } else {
-            let given_back = flight.orphan && flight.trial_since_ms.is_some();
-            if flight.waits_for_an_answer() && !given_back {
+            if flight.waits_for_an_answer() && !flight.is_given_back() {
                 self.silent(now_ms);
             }
             self.tally.bounced += u64::from(!flight.orphan);

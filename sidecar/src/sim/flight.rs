@@ -27,9 +27,11 @@ pub(crate) struct Flight {
 pub(crate) enum Stage {
     /// On its way to the sidecar from then on.
     Sent { until_ms: u64 },
+    /// Waits in the sidecar to be compressed, behind those with a smaller number.
+    Waiting { turn: u64 },
     /// Is being compressed; processor time left in ms.
     Encoding { left_ms: f64 },
-    /// Waits in the sidecar for a place, behind those with a smaller number.
+    /// Waits for a place, behind those with a smaller number.
     Queued { turn: u64 },
     /// In the function: fixed time left, processor time left, and how long it has been there.
     Running {
@@ -93,12 +95,24 @@ impl Flight {
         matches!(self.stage, Stage::Silent | Stage::Running { .. })
     }
 
-    /// Whether it has one of the places that the limiter allows.
+    /// A trial that has gone back to its valve.
+    pub(crate) fn is_given_back(&self) -> bool {
+        self.orphan && self.trial_since_ms.is_some()
+    }
+
+    /// Whether it has one of the places that the limiter allows: a trial needs none.
     pub(crate) fn holds_a_place(&self) -> bool {
-        matches!(
-            self.stage,
-            Stage::Failing { .. } | Stage::Silent | Stage::Running { .. }
-        )
+        self.trial_since_ms.is_none()
+            && matches!(
+                self.stage,
+                Stage::Failing { .. } | Stage::Silent | Stage::Running { .. }
+            )
+    }
+
+    /// Whether it is one of those that are compressed ahead: a trial is not.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.trial_since_ms.is_none()
+            && matches!(self.stage, Stage::Encoding { .. } | Stage::Queued { .. })
     }
 
     /// Whether a processor works on it.

@@ -181,6 +181,9 @@ pub struct Cloud {
     /// (`experiments/first-burst/README.md`).
     #[serde(deserialize_with = "amount")]
     pub sidecar_ns_per_record: f64,
+    /// Batches that the sidecar compresses at once: its processors. Default: 2.
+    #[serde(deserialize_with = "count")]
+    pub encoders: u32,
     /// What the function spends on a record. Default: 0.75 µs (the same has 0.7).
     #[serde(deserialize_with = "amount")]
     pub function_ns_per_record: f64,
@@ -216,6 +219,7 @@ impl Default for Cloud {
         Self {
             concurrency: Curve::constant(8.0),
             sidecar_ns_per_record: 500.0,
+            encoders: 2,
             function_ns_per_record: 750.0,
             invoke: Duration::from_millis(25),
             billed: Duration::from_millis(6),

@@ -199,7 +199,7 @@ async fn silent_lane(
     then: Reply,
     patience: Duration,
 ) -> (Arc<Divert>, Arc<FakeFunction>, Arc<StoppedClock>) {
-    let script = std::iter::repeat_n(Reply::Hold, 3).chain(std::iter::repeat_n(then, 4));
+    let script = std::iter::repeat_n(Reply::Hold, 3).chain(std::iter::repeat_n(then, 8));
     let function = FakeFunction::new(script);
     let (divert, clock) = timed_lane(&function, 2, 0);
     let mut divert = Arc::into_inner(divert).unwrap();
@@ -228,9 +228,12 @@ fn silences(divert: &Arc<Divert>) -> String {
 
 /// Ready once no trial is under way that was given back: each has the lane in its hands.
 async fn trials_end(divert: &Arc<Divert>) {
-    while Arc::strong_count(divert) > 1 {
-        tokio::task::yield_now().await;
-    }
+    let ended = async {
+        while Arc::strong_count(divert) > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, ended).await.unwrap();
 }
 
 #[tokio::test]
@@ -266,11 +269,44 @@ async fn a_trial_that_stays_silent_is_counted_once() {
     let deadline = 3 * SHORT;
     let (refusal, ()) = tokio::join!(send(&divert, ID, deadline), silence);
     assert_eq!(refusal.unwrap_err().slug(), "trial-unsettled");
-    // The rest is over, and another trial under way, when the first one comes to its deadline.
+    // The rest is over, and another trial admitted, when the first one comes to its deadline.
     clock.advance(Duration::from_secs(2));
     drop(divert.admit().unwrap());
     trials_end(&divert).await;
     assert_eq!(silences(&divert), "4");
+    assert_eq!(divert.tally.late_trials.get(), 0);
+}
+
+#[tokio::test]
+async fn a_trial_that_hangs_keeps_no_other_from_trying() {
+    let (divert, function, clock) = silent_lane(Reply::Hold, SHORT).await;
+    // As many as may still be waited for, more than the two places that there are, and one more.
+    for n in 0..=settle::MAX_LATE_TRIALS {
+        let silence = async {
+            function.begun(1).await;
+            clock.advance(Duration::from_secs(2));
+        };
+        let (refusal, ()) = tokio::join!(send(&divert, ID, LONG), silence);
+        assert_eq!(refusal.unwrap_err().slug(), "trial-unsettled", "{n}");
+        clock.advance(Duration::from_secs(2));
+    }
+    assert_eq!(divert.in_flight(), 0);
+    function.release(settle::MAX_LATE_TRIALS + 1);
+    trials_end(&divert).await;
+    assert_eq!(
+        divert.tally.late_trials.get(),
+        settle::MAX_LATE_TRIALS as u64
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_begun_for_a_trial_that_has_gone_back() {
+    let (divert, function, _) = silent_lane(unreachable_cloud(), SHORT).await;
+    let refusal = send(&divert, ID, LONG).await.unwrap_err();
+    assert_eq!(refusal.slug(), "trial-unsettled");
+    let begun = function.invocations();
+    trials_end(&divert).await;
+    assert_eq!(function.invocations(), begun);
     assert_eq!(divert.tally.late_trials.get(), 0);
 }
 
@@ -306,6 +342,7 @@ async fn short_deadlines_do_not_shut_a_cloud_that_had_no_time_to_answer() {
 async fn a_batch_that_waits_for_an_invocation_is_encoded_meanwhile() {
     let function = FakeFunction::new([Reply::Hold]);
     let divert = lane(&function, 1, 1);
+    let encoders = divert.encoders.available_permits();
     let first = tokio::spawn({
         let divert = Arc::clone(&divert);
         async move { send(&divert, ID, LONG).await }
@@ -329,6 +366,10 @@ async fn a_batch_that_waits_for_an_invocation_is_encoded_meanwhile() {
     let refused = slot.process(&view, &large.clone().into(), LONG).await;
     assert_eq!(refused.unwrap_err().slug(), "batch-too-large");
     assert_eq!(function.invocations(), 1);
+    // One that waits with its payload until its deadline leaves its turn to another.
+    let refused = send(&divert, ID, SHORT).await.unwrap_err();
+    assert!(refused.to_string().contains("waiting for its turn"));
+    assert_eq!(divert.encoders.available_permits(), encoders);
     function.release(1);
     first.await.unwrap().unwrap();
 }

@@ -1,5 +1,6 @@
 //! `CloudWatch` by its SDK.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -91,30 +92,52 @@ impl AwsMetrics {
             .set_metric_data_queries(Some(queries.collect()))
             .into_paginator()
             .send();
-        let mut points = Vec::new();
+        let mut read = Read::default();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| explain(&error, "GetMetricData"))?;
             for result in page.metric_data_results.unwrap_or_default() {
-                let id = result.id.as_deref().and_then(|id| id.strip_prefix('m'));
-                let Some(number) = id.and_then(|id| id.parse::<usize>().ok()) else {
-                    continue;
-                };
-                let metric = series
-                    .get(number)
-                    .map_or("a metric", |series| &*series.metric);
-                check(&result, metric)?;
-                let times = result.timestamps.unwrap_or_default();
-                let values = result.values.unwrap_or_default();
-                points.extend(times.iter().zip(values).filter_map(|(time, maximum)| {
-                    Some(Point {
-                        series: number,
-                        start_ms: time.to_millis().ok()?,
-                        maximum,
-                    })
-                }));
+                read.take(result, series);
             }
         }
-        Ok(points)
+        read.finish()
+    }
+}
+
+/// What the pages of an answer have told so far.
+#[derive(Default)]
+struct Read {
+    points: Vec<Point>,
+    /// Series that could not be read, and why, unless a later page can.
+    unread: BTreeMap<usize, String>,
+}
+
+impl Read {
+    fn take(&mut self, result: MetricDataResult, all: &[Series]) {
+        let id = result.id.as_deref().and_then(|id| id.strip_prefix('m'));
+        let Some(series) = id.and_then(|id| id.parse().ok()) else {
+            return;
+        };
+        let metric = all.get(series).map_or("a metric", |one| &*one.metric);
+        match check(&result, metric) {
+            Ok(()) => self.unread.remove(&series),
+            Err(why) => self.unread.insert(series, why),
+        };
+        let times = result.timestamps.unwrap_or_default();
+        let values = result.values.unwrap_or_default();
+        let points = times.iter().zip(values).filter_map(|(time, maximum)| {
+            Some(Point {
+                series,
+                start_ms: time.to_millis().ok()?,
+                maximum,
+            })
+        });
+        self.points.extend(points);
+    }
+
+    /// A series that is missing looks like one that is gone: nothing is told then.
+    fn finish(self) -> Result<Vec<Point>, String> {
+        let Self { points, unread } = self;
+        unread.into_values().next().map_or(Ok(points), Err)
     }
 }
 
@@ -164,15 +187,16 @@ fn query(n: usize, series: &Series) -> MetricDataQuery {
         .build()
 }
 
-/// Whether a series was read: a request may succeed and give nothing of some, which would look like a job that is
-/// gone. `PartialData` is a page of more.
+/// Whether a series was read: a request may succeed and give nothing of some. `PartialData` is a page of more.
 fn check(result: &MetricDataResult, metric: &str) -> Result<(), String> {
-    let advice = match result.status_code {
-        Some(StatusCode::Forbidden) => "the credentials need cloudwatch:GetMetricData",
-        Some(StatusCode::InternalError) => "the next look tries again",
-        _ => return Ok(()),
+    let (code, advice) = match &result.status_code {
+        None | Some(StatusCode::Complete | StatusCode::PartialData) => return Ok(()),
+        Some(StatusCode::Forbidden) => (
+            StatusCode::Forbidden.as_str(),
+            "the credentials need cloudwatch:GetMetricData",
+        ),
+        Some(other) => (other.as_str(), "the next look tries again"),
     };
-    let code = result.status_code.as_ref().map_or("", StatusCode::as_str);
     let said = result.messages().iter().find_map(|message| message.value());
     let said = said.map_or(String::new(), |said| {
         format!(": {}", causes::first_line(said))
@@ -264,27 +288,46 @@ mod tests {
         }
     }
 
+    /// What an answer tells whose pages say this of the only series.
+    fn told(pages: impl IntoIterator<Item = (StatusCode, f64)>) -> Result<Vec<f64>, String> {
+        let series = [Series {
+            metric: "busyTime".into(),
+            dimensions: Vec::default(),
+        }];
+        let mut read = Read::default();
+        for (code, value) in pages {
+            let message = MessageData::builder().value("No.\nMore.").build();
+            let result = MetricDataResult::builder()
+                .id("m0")
+                .status_code(code)
+                .messages(message)
+                .timestamps(DateTime::from_millis(60_000))
+                .values(value);
+            read.take(result.build(), &series);
+        }
+        let points = read.finish()?;
+        Ok(points.iter().map(|point| point.maximum).collect())
+    }
+
     #[test]
     fn a_series_that_was_not_read_is_no_series_that_is_gone() {
-        let of = |code: StatusCode| MetricDataResult::builder().status_code(code);
-        for code in [StatusCode::Complete, StatusCode::PartialData] {
-            assert_eq!(check(&of(code).build(), "busyTime"), Ok(()));
-        }
+        let (complete, partial) = (StatusCode::Complete, StatusCode::PartialData);
+        assert_eq!(told([(partial, 1.0), (complete, 2.0)]), Ok(vec![1.0, 2.0]));
+        let (broken, forbidden) = (StatusCode::InternalError, StatusCode::Forbidden);
         assert_eq!(
-            check(&of(StatusCode::InternalError).build(), "busyTime"),
-            Err(
-                "CloudWatch GetMetricData failed: InternalError for busyTime; the next look tries again"
-                    .into()
-            )
-        );
-        let message = MessageData::builder().value("No.\nMore.").build();
-        assert_eq!(
-            check(&of(StatusCode::Forbidden).messages(message).build(), "busyTime"),
+            told([(forbidden, 0.0)]),
             Err(
                 "CloudWatch GetMetricData failed: Forbidden for busyTime: No.; the credentials need \
                  cloudwatch:GetMetricData"
                     .into()
             )
         );
+        for code in [broken.clone(), StatusCode::from("Other")] {
+            let why = told([(code.clone(), 0.0)]).unwrap_err();
+            assert!(why.contains(code.as_str()), "{why}");
+            assert!(why.ends_with("the next look tries again"), "{why}");
+        }
+        // The next page has what one could not give.
+        assert!(told([(broken, 0.0), (StatusCode::Complete, 2.0)]).is_ok());
     }
 }
