@@ -52,21 +52,34 @@ pub enum S3Fault {
     /// The request is served, but the answer is 500 `InternalError`. Only PUT and POST match.
     #[serde(rename = "put_succeeds_answers_500")]
     PutSucceedsAnswers500,
-    /// 409 `ConditionalRequestConflict`, as when another request writes the same key; nothing is done. Only PUT and POST match.
+    /// 409 `ConditionalRequestConflict`, as when another request writes the same key; nothing is done. Only a PUT
+    /// or POST with a condition matches.
     #[serde(rename = "409_conditional_request_conflict")]
     Conflict,
-    /// 412 `PreconditionFailed`; nothing is done. Only PUT and POST match.
+    /// 412 `PreconditionFailed`; nothing is done. Only a PUT or POST with a condition matches.
     #[serde(rename = "412_precondition_failed")]
     PreconditionFailed,
 }
 
+/// What a request to S3 wants to do, as far as rules tell requests apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// GET, HEAD, DELETE.
+    Read,
+    /// PUT or POST.
+    Write,
+    /// PUT or POST, with `If-Match` or `If-None-Match`.
+    ConditionalWrite,
+}
+
 impl S3Fault {
-    /// Whether it can only happen to a request that writes.
-    fn is_of_writes(self) -> bool {
-        matches!(
-            self,
-            Self::PutSucceedsAnswers500 | Self::Conflict | Self::PreconditionFailed
-        )
+    /// Whether it can happen to such a request.
+    fn is_of(self, access: Access) -> bool {
+        match self {
+            Self::Conflict | Self::PreconditionFailed => access == Access::ConditionalWrite,
+            Self::PutSucceedsAnswers500 => access != Access::Read,
+            _ => true,
+        }
     }
 }
 
@@ -165,7 +178,7 @@ impl Faults {
     }
 
     /// Decides on the next request to S3, in the same way.
-    pub fn for_s3(&mut self, path: &str, writes: bool) -> Option<Fault<S3Fault>> {
+    pub fn for_s3(&mut self, path: &str, access: Access) -> Option<Fault<S3Fault>> {
         self.s3
             .iter_mut()
             .filter(|rule| {
@@ -173,7 +186,7 @@ impl Faults {
                     .as_ref()
                     .is_none_or(|part| path.contains(part.as_str()))
             })
-            .filter(|rule| writes || !rule.kind.is_of_writes())
+            .filter(|rule| rule.kind.is_of(access))
             .find_map(Rule::strike)
     }
 }
@@ -223,29 +236,28 @@ mod tests {
         let mut faults = faults(
             r#"{"s3":[{"kind":"500","every":2,"key_contains":"partials/"},{"kind":"put_succeeds_answers_500"}]}"#,
         );
-        assert_eq!(faults.for_s3("/b/local/x", false), None);
-        assert_eq!(faults.for_s3("/b/partials/x", false), None);
+        assert_eq!(faults.for_s3("/b/local/x", Access::Read), None);
+        assert_eq!(faults.for_s3("/b/partials/x", Access::Read), None);
         assert_eq!(
-            faults.for_s3("/b/local/x", true).unwrap().kind,
+            faults.for_s3("/b/local/x", Access::Write).unwrap().kind,
             S3Fault::PutSucceedsAnswers500
         );
         assert_eq!(
-            faults.for_s3("/b/partials/x", false).unwrap().kind,
+            faults.for_s3("/b/partials/x", Access::Read).unwrap().kind,
             S3Fault::InternalError
         );
     }
 
     #[test]
-    fn conflicts_are_of_writes_only() {
+    fn conflicts_are_of_writes_with_a_condition_only() {
         let mut faults = faults(
             r#"{"s3":[{"kind":"409_conditional_request_conflict","count":1},{"kind":"412_precondition_failed"}]}"#,
         );
-        assert_eq!(faults.for_s3("/b/x", false), None);
-        assert_eq!(faults.for_s3("/b/x", true).unwrap().kind, S3Fault::Conflict);
-        assert_eq!(
-            faults.for_s3("/b/x", true).unwrap().kind,
-            S3Fault::PreconditionFailed
-        );
+        assert_eq!(faults.for_s3("/b/x", Access::Read), None);
+        assert_eq!(faults.for_s3("/b/x", Access::Write), None);
+        let mut struck = || faults.for_s3("/b/x", Access::ConditionalWrite).unwrap();
+        assert_eq!(struck().kind, S3Fault::Conflict);
+        assert_eq!(struck().kind, S3Fault::PreconditionFailed);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use s3s::service::S3Service;
 use s3s::{Body, HttpResponse, StdError};
 
-use crate::faults::{Faults, S3Fault};
+use crate::faults::{Access, Faults, S3Fault};
 use crate::lambda::percent_decode;
 use crate::server::Cut;
 
@@ -24,11 +24,10 @@ pub(crate) async fn handle(
     let method = request.method().clone();
     let fault = {
         let path = percent_decode(request.uri().path()).unwrap_or_default();
-        let writes = method == Method::PUT || method == Method::POST;
         faults
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .for_s3(&path, writes)
+            .for_s3(&path, access(&request))
     };
     let serve =
         |request: Request<Incoming>| async { Ok(service.call(request.map(Body::from)).await?) };
@@ -70,6 +69,17 @@ pub(crate) async fn handle(
                 answer
             })
         }
+    }
+}
+
+fn access<B>(request: &Request<B>) -> Access {
+    let headers = request.headers();
+    let conditional =
+        headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_NONE_MATCH);
+    match *request.method() {
+        Method::PUT | Method::POST if conditional => Access::ConditionalWrite,
+        Method::PUT | Method::POST => Access::Write,
+        _ => Access::Read,
     }
 }
 
@@ -138,5 +148,27 @@ impl HttpBody for Half {
     fn size_hint(&self) -> SizeHint {
         // What was promised: the client has to notice that half is missing.
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_with_if_match_or_if_none_match_is_conditional() {
+        let of = |method: Method, name: &'static str| {
+            access(
+                &Request::builder()
+                    .method(method)
+                    .header(name, "*")
+                    .body(())
+                    .unwrap(),
+            )
+        };
+        assert_eq!(of(Method::PUT, "if-none-match"), Access::ConditionalWrite);
+        assert_eq!(of(Method::POST, "if-match"), Access::ConditionalWrite);
+        assert_eq!(of(Method::PUT, "content-type"), Access::Write);
+        assert_eq!(of(Method::GET, "if-none-match"), Access::Read);
     }
 }
