@@ -114,7 +114,7 @@ struct Read {
 impl Read {
     fn take(&mut self, result: MetricDataResult, all: &[Series]) {
         let id = result.id.as_deref().and_then(|id| id.strip_prefix('m'));
-        let Some(series) = id.and_then(|id| id.parse().ok()) else {
+        let Some(series) = id.and_then(|id| id.parse::<usize>().ok()) else {
             return;
         };
         let metric = all.get(series).map_or("a metric", |one| &*one.metric);

@@ -16,9 +16,10 @@ const SETTINGS: Divert = Divert {
     deadline: Duration::from_secs(5),
 };
 
-/// A cloud in which each instance has a processor, and is warm.
+/// A cloud in which each instance has a processor, and is warm, and a sidecar with as many.
 fn model() -> Model {
     Model {
+        encoders: 64,
         concurrency: "200:1s".parse().unwrap(),
         shared_cores: 0.0,
         warm: 32,
