@@ -6,6 +6,7 @@ import json
 import socket
 import sys
 import threading
+import time
 import unittest
 
 from demo.options import ROOT
@@ -53,8 +54,8 @@ class ProxyTest(unittest.TestCase):
         self.client = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         self.addCleanup(self.client.close)
 
-    def put(self, body=b"batch", path=BATCH):
-        self.client.request("PUT" if path == BATCH else "POST", path, body)
+    def put(self, body=b"batch", path=BATCH, **headers):
+        self.client.request("PUT" if path == BATCH else "POST", path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         return self.client.getresponse().read()
 
     def test_passes_requests_and_answers_on_over_one_connection(self):
@@ -107,15 +108,28 @@ class ProxyTest(unittest.TestCase):
             self.put()
         self.assertEqual([], Upstream.got)
 
-    def test_an_answer_can_be_late(self):
+    def test_a_late_answer_comes_after_the_senders_deadline_and_counts_only_then(self):
+        trouble = Trouble("late", delay_ms=20)
+        self.proxy.begin(trouble)
+        began = time.monotonic()
+        self.assertEqual(b"batch", self.put(spillway_deadline_ms="300"))
+        self.assertGreaterEqual(time.monotonic() - began, 0.32)
+        self.assertEqual(1, trouble.struck)
         self.client.timeout = 0.2
-        self.proxy.begin(Trouble("late", delay_ms=5_000))
+        self.client.close()
         with self.assertRaises(TimeoutError):
-            self.put()
-        self.assertEqual([b"batch"], Upstream.got)
+            self.put(spillway_deadline_ms="60000")
+        self.assertEqual(1, trouble.struck)
+
+    def test_a_late_answer_to_a_report_is_later_than_a_valve_waits(self):
+        self.proxy.begin(Trouble("late", on="reports"))
+        began = time.monotonic()
+        self.assertEqual(b"{}", self.put(b"{}", REPORT))
+        self.assertGreaterEqual(time.monotonic() - began, 1.0)
 
     def test_an_answer_can_come_twice(self):
-        self.proxy.begin(Trouble("twice"))
+        trouble = Trouble("twice")
+        self.proxy.begin(trouble)
         with socket.create_connection((self.client.host, self.client.port), timeout=5) as client:
             client.sendall(b"PUT /v1/jobs/j/batches/b HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nbatch")
             answers = b""
@@ -124,6 +138,21 @@ class ProxyTest(unittest.TestCase):
                 self.assertTrue(got, answers)
                 answers += got
         self.assertEqual([b"batch"], Upstream.got)
+        self.assertEqual(1, trouble.struck)
+
+    def test_of_two_troubles_the_newer_one_strikes(self):
+        older, newer = Trouble("reset", at="answer"), Trouble("twice")
+        self.proxy.begin(older)
+        self.proxy.begin(newer)
+        self.put()
+        self.assertEqual((0, 1), (older.struck, newer.struck))
+
+    def test_counts_what_valves_ask_for_and_what_the_sidecar_answers(self):
+        self.put()
+        self.proxy.begin(Trouble("reset", at="request"))
+        with self.assertRaises((ConnectionResetError, http.client.RemoteDisconnected)):
+            self.put(b"x" * 100_000)
+        self.assertEqual((2, 1), (self.proxy.requests, self.proxy.answers))
 
     def test_what_is_wrong_with_batches_leaves_reports_alone(self):
         self.proxy.begin(Trouble("reset", on="batches", at="answer"))

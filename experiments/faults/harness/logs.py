@@ -35,6 +35,10 @@ class Logs:
                 found[name] = [line[:240] for line in chosen] + ([f"… and {left} lines more"] if left else [])
         return found
 
+    def count(self, pattern: re.Pattern[str], start: dict[str, int]) -> int:
+        """How many lines since then say something."""
+        return sum(bool(pattern.search(line)) for name, path in self._files.items() for line in _read(path, start[name], _size(path)))
+
     def panics(self) -> list[str]:
         """Lines that no fault excuses."""
         return [f"{name}: {line}" for name, path in self._files.items()

@@ -13,11 +13,13 @@ from typing import Any, Callable
 
 _HEAD_LIMIT = 1 << 16
 _UPSTREAM_TIMEOUT_S = 60.0
+# After so long a valve gives a report's answer up (HttpReportTransport); of a batch it says itself.
+_REPORT_DEADLINE_S = 1.0
 
 
 @dataclass
 class Trouble:
-    """What is to go wrong. `struck` counts how often it did."""
+    """What is to go wrong. `struck` counts how often it did. `delay_ms`: of a late answer, beyond the sender's deadline."""
 
     name: str
     on: str = "both"
@@ -55,6 +57,8 @@ class Proxy:
         self._connections: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
         self.reports: list[Report] = []
+        # How many requests came from valves, and how many answers from the sidecar.
+        self.requests = self.answers = 0
 
     def start(self) -> None:
         """Listens."""
@@ -77,9 +81,9 @@ class Proxy:
     def begin(self, trouble: Trouble) -> None:
         """From now on this goes wrong."""
         async def add() -> None:
-            self._troubles.append(trouble)
+            # The newest comes first, or it would not be seen behind one that takes every request.
+            self._troubles.insert(0, trouble)
             if trouble.name == "refused":
-                trouble.struck += 1 + len(self._connections)
                 await self._close()
         self._call(add)
 
@@ -139,17 +143,16 @@ class Proxy:
 
     async def _exchange(self, reader, writer, up_reader, upstream) -> None:
         head, body = await _message(reader)
+        came = time.monotonic()
         self._watch(head, body)
         method = head.split(b" ", 1)[0].decode("ascii", "replace")
         trouble = next((trouble for trouble in self._troubles if trouble.name != "refused" and trouble.concerns(method)), None)
         if trouble is None:
-            upstream.write(head + body)
-            answer = b"".join(await asyncio.wait_for(_message(up_reader), _UPSTREAM_TIMEOUT_S))
-            writer.write(answer)
+            writer.write(await self._answer(head + body, up_reader, upstream))
             await writer.drain()
             return
-        trouble.struck += 1
         if trouble.name == "black_hole":
+            trouble.struck += 1
             # Until the sender gives up; nothing arrives anywhere.
             await reader.read(1)
             raise _Hangup
@@ -157,20 +160,30 @@ class Proxy:
             upstream.write((head + body)[: len(head) + len(body) // 2])
             await upstream.drain()
             _reset(upstream)
+            trouble.struck += 1
             raise _Hangup
-        upstream.write(head + body)
-        answer = b"".join(await asyncio.wait_for(_message(up_reader), _UPSTREAM_TIMEOUT_S))
+        answer = await self._answer(head + body, up_reader, upstream)
         if trouble.name == "reset":
+            trouble.struck += 1
             if trouble.at == "half_answer":
                 writer.write(answer[: len(answer) // 2])
                 await writer.drain()
             raise _Hangup
         if trouble.name == "late":
-            await asyncio.sleep(trouble.delay_ms / 1_000)
+            await asyncio.sleep(max(0.0, came + _deadline_s(head) + trouble.delay_ms / 1_000 - time.monotonic()))
+            trouble.struck += 1
+        trouble.struck += trouble.name == "twice"
         writer.write(answer * (2 if trouble.name == "twice" else 1))
         await writer.drain()
 
+    async def _answer(self, request: bytes, up_reader: asyncio.StreamReader, upstream: asyncio.StreamWriter) -> bytes:
+        upstream.write(request)
+        head, body = await asyncio.wait_for(_message(up_reader), _UPSTREAM_TIMEOUT_S)
+        self.answers += 1
+        return head + body
+
     def _watch(self, head: bytes, body: bytes) -> None:
+        self.requests += 1
         if head.startswith(b"POST /v1/jobs/"):
             try:
                 subtask = int(head.split(b" ", 2)[1].rsplit(b"/", 1)[1])
@@ -184,14 +197,23 @@ class Proxy:
 async def _message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     """The next message's head and body; both sides send a Content-Length."""
     head = await reader.readuntil(b"\r\n\r\n")
-    length = 0
+    if _header(head, b"transfer-encoding"):
+        raise ValueError("chunks are not understood")
+    return head, await reader.readexactly(int(_header(head, b"content-length") or 0))
+
+
+def _header(head: bytes, wanted: bytes) -> str | None:
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length":
-            length = int(value)
-        elif name.strip().lower() == b"transfer-encoding":
-            raise ValueError("chunks are not understood")
-    return head, await reader.readexactly(length)
+        if name.strip().lower() == wanted:
+            return value.strip().decode("ascii", "replace")
+    return None
+
+
+def _deadline_s(head: bytes) -> float:
+    """How long the sender waits for an answer."""
+    told = _header(head, b"spillway-deadline-ms")
+    return int(told) / 1_000 if told else _REPORT_DEADLINE_S
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
