@@ -23,7 +23,7 @@ from demo.console import Console  # noqa: E402
 
 from harness import scenarios, schedule, soak, standstill  # noqa: E402
 from harness.conductor import Outcome, conduct  # noqa: E402
-from harness.kinds import FAMILIES  # noqa: E402
+from harness.kinds import FAMILIES, KINDS  # noqa: E402
 from harness.schedule import Schedule  # noqa: E402
 from harness.world import World  # noqa: E402
 import make_text  # noqa: E402
@@ -57,8 +57,10 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--class", dest="classes", action="append", default=[], choices=[*FAMILIES, *scenarios.SCENARIOS, "all"], metavar="NAME",
                         help=f"faults of one family ({', '.join(FAMILIES)}) or one scenario ({', '.join(scenarios.SCENARIOS)}), or all, which leaves out "
                              "those with ZooKeeper; may be repeated")
+    result.add_argument("--kind", dest="kinds", action="append", default=[], choices=[*KINDS, "all"], metavar="NAME",
+                        help="one kind of fault alone, such as wire_late, or all of them one after the other; may be repeated")
     result.add_argument("--minutes", type=float, metavar="N", help="of the soak (default 20) or the stand-still (default 5)")
-    result.add_argument("--results", type=Path, metavar="FILE", help="where a line for each run is added (default results/seeds.jsonl; classes: none)")
+    result.add_argument("--results", type=Path, metavar="FILE", help="where a line for each run is added (default results/seeds.jsonl; classes and kinds: none)")
     result.add_argument("--again", action="store_true", help="run seeds that are in the results already, too")
     result.add_argument("--until", type=float, metavar="SECONDS", help="begin no run after so long")
     result.add_argument("--keep", action="store_true", help="keep the logs of good runs, too")
@@ -72,11 +74,13 @@ def schedules(arguments: argparse.Namespace) -> list[Schedule]:
     if arguments.soak:
         return [soak.schedule(arguments.minutes or 20)]
     chosen = arguments.seeds or [1]
-    if not arguments.classes:
+    if not arguments.classes and not arguments.kinds:
         return [schedule.mixed(seed) for seed in chosen]
     classes = ALL if "all" in arguments.classes else arguments.classes
-    return [scenarios.SCENARIOS[name].schedule(seed) if name in scenarios.SCENARIOS else schedule.of_family(name, seed)
+    kinds = KINDS if "all" in arguments.kinds else arguments.kinds
+    todo = [scenarios.SCENARIOS[name].schedule(seed) if name in scenarios.SCENARIOS else schedule.of_family(name, seed)
             for seed in chosen for name in classes]
+    return todo + [schedule.of_kind(name, seed) for seed in chosen for name in kinds]
 
 
 def done_already(results: Path) -> set[tuple[str, int]]:
@@ -191,7 +195,10 @@ def _arguments_of(todo: Schedule) -> str:
         return f"--standstill --minutes {todo.seed / 60:g}"
     if todo.of == "soak":
         return f"--soak --minutes {todo.seed}"
-    return f"--seed {todo.seed} --again" if todo.of == schedule.MIXED else f"--class {todo.of} --seed {todo.seed}"
+    if todo.of == schedule.MIXED:
+        return f"--seed {todo.seed} --again"
+    kind = next((f"--kind {name}" for name in KINDS if schedule.alone(name) == todo.of), f"--class {todo.of}")
+    return f"{kind} --seed {todo.seed}"
 
 
 def tell(todo: Schedule) -> None:
@@ -220,7 +227,7 @@ def main(argv: list[str]) -> int:
                 with Processes(OUT) as processes:
                     build.build(processes, Console())
             build.check_built()
-            own = None if arguments.classes else RESULTS / ("soak.jsonl" if arguments.soak else "standstill.jsonl" if arguments.standstill else "seeds.jsonl")
+            own = None if arguments.classes or arguments.kinds else RESULTS / ("soak.jsonl" if arguments.soak else "standstill.jsonl" if arguments.standstill else "seeds.jsonl")
             results = arguments.results or own
             if results and not arguments.again and not arguments.soak:
                 done = done_already(results)

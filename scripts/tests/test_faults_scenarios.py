@@ -3,14 +3,16 @@
 import sys
 import types
 import unittest
+from dataclasses import replace
 
 from demo.options import ROOT
 
 sys.path.insert(0, str(ROOT / "experiments" / "faults"))
 
-from harness import scenarios  # noqa: E402
+from harness import reading, scenarios, soak  # noqa: E402
 from harness.conductor import Timeline  # noqa: E402
 from harness.inject import Struck  # noqa: E402
+from harness.kinds import KINDS  # noqa: E402
 from harness.proxy import Report  # noqa: E402
 from harness.schedule import Fault, Schedule, Setup  # noqa: E402
 import run  # noqa: E402
@@ -30,15 +32,20 @@ def judge(check, reports, fault, struck=1, schedule=SCHEDULE):
 
 
 class ScenariosTest(unittest.TestCase):
-    def test_without_the_cloud_all_must_go_local_and_come_back_in_time(self):
-        def run(kept_while_down, back_at):
-            reports = [report(4, received=100, diverted=100), report(5.4, received=200, diverted=100, unsettled=100),
-                       report(9, received=1_200, diverted=100, kept=kept_while_down, bounced=100, unsettled=1_000 - kept_while_down),
-                       report(back_at, received=1_300, diverted=101)]
-            return judge(scenarios._cloud_stopped, reports, (4.0, 9.0))
-        self.assertEqual(({"local_while_down": 1.0, "diverting_again_s": 2.0}, []), run(1_000, 11.0))
-        self.assertEqual(1, len(run(10, 11.0)[1]))
-        self.assertEqual(1, len(run(1_000, 14.5)[1]))
+    def test_without_the_cloud_all_must_stay_local_and_come_back_in_time(self):
+        # Stopped at 4 s with 1 000 records in a batch, 100 of which had been settled; back at 9 s.
+        def run(settled=600, settled_late=600, kept=9_000, came_back=900, left=0, back_at=11.0, in_batches=1_000):
+            reports = [report(3.9, received=1_500, diverted=500, unsettled=in_batches), report(4.3, received=2_000, diverted=settled),
+                       report(4.9, received=2_500, diverted=settled, kept=0), report(8.9, received=12_500, diverted=settled_late, kept=kept, bounced=came_back, unsettled=left),
+                       report(back_at, received=13_000, diverted=700)]
+            return judge(scenarios._cloud_stopped, reports, (4.0, 9.0), schedule=replace(SCHEDULE, setup=Setup(batch_records=200)))
+        self.assertEqual(({"kept_while_down": 0.9, "in_batches_when_stopped": 1_000, "came_back": 900, "diverting_again_s": 2.0}, []), run())
+        self.assertIn("nothing was in a batch", run(in_batches=0)[1][0])
+        self.assertIn("were settled in it", run(settled_late=605)[1][0])
+        self.assertIn("still went into batches", run(kept=8_000)[1][0])
+        self.assertIn("899 came back", run(came_back=899)[1][0])
+        self.assertIn("still in batches", run(left=201)[1][0])
+        self.assertIn("it must be within", run(back_at=14.5)[1][0])
 
     def test_diverting_resumes_when_a_record_is_put_into_a_batch(self):
         def run(first_ms, last_ms):
@@ -79,6 +86,15 @@ class ScenariosTest(unittest.TestCase):
         self.assertEqual(1, len(judged("goes on from chk-9 by itself after 6.0 s", "b", 26.5)[1]))
         self.assertEqual({"diverting_again_s": None}, judged("goes on from chk-9 by itself after 6.0 s", "a", 12.5)[0])
 
+    def test_a_spike_that_one_lane_has_no_part_in_is_named(self):
+        self.assertEqual(["in spike 2 nothing was diverted"], soak.idle([{"kept": 5, "diverted": 6}, {"kept": 5, "diverted": 0}]))
+        self.assertEqual("auto", soak.schedule(2).setup.mode)
+
+    def test_kinds_are_run_alone_one_after_the_other(self):
+        todo = run.schedules(run.parser().parse_args(["--kind", "all"]))
+        self.assertEqual(len(KINDS), len(todo))
+        self.assertEqual("--kind wire_late --seed 3", run._arguments_of(run.schedules(run.parser().parse_args(["--kind", "wire_late", "--seed", "3"]))[0]))
+
     def test_all_is_what_one_cluster_can_run(self):
         def names(*arguments):
             return [one.of for one in run.schedules(run.parser().parse_args(arguments))]
@@ -88,7 +104,7 @@ class ScenariosTest(unittest.TestCase):
 
     def test_counters_of_attempts_add_up(self):
         reports = [report(1, "a", received=5), report(2, "b", received=7), report(3, "a", received=6)]
-        self.assertEqual([5, 12, 13], [scenarios._at(reports, moment)["received"] for moment in (1, 2, 3)])
+        self.assertEqual([5, 12, 13], [reading.at(reports, moment)["received"] for moment in (1, 2, 3)])
 
 
 if __name__ == "__main__":

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import filecmp
-import hashlib
 import json
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from demo import build
 from demo.options import ROOT
 from demo.processes import Processes, wait_until
-from demo.services import AWS, BUCKET, EVENT_START_MS, WINDOW_MS
+from demo.services import AWS, EVENT_START_MS, WINDOW_MS
 
+from . import collect
 from .job import Job
 from .schedule import Schedule
-from .world import PREFIX, World
+from .world import World
 
 _QUIET_S = 15.0
 
@@ -38,7 +37,7 @@ def audit(world: World, schedule: Schedule, job: Job, input_file: Path, expect_r
     folder = world.folder / schedule.name
     folder.mkdir(exist_ok=True)
     tool = str(build.BINARIES["spillway-reconcile"])
-    where = ["--location", job.location, "--endpoint-url", world.url("s3")]
+    where = collect.where(world, job)
     sheet, final = folder / "balance.json", folder / "final.csv"
     run = world.processes.run
     text = run(f"reconcile-{schedule.name}", [tool, "run", *where, "--json", str(sheet)], good=(0, 1), **AWS)
@@ -61,7 +60,7 @@ def audit(world: World, schedule: Schedule, job: Job, input_file: Path, expect_r
             wrong.append(f"{balance['received']} records received, the profile stands for {records}")
         if balance["late"]:
             wrong.append(f"{balance['late']} records were late")
-    removed = _collect(world, tool, where, balance, wrong)
+    removed = _collect(world, job, balance, wrong)
     return Audit(balance, removed, wrong)
 
 
@@ -74,36 +73,22 @@ def _truth(processes: Processes, schedule: Schedule, input_file: Path, folder: P
     return truth, json.loads(summary.read_text(encoding="utf-8"))["records"]
 
 
-def _collect(world: World, tool: str, where: list[str], balance: dict, wrong: list[str]) -> int:
-    """gc must remove the orphans, all of them, and nothing else."""
-    root = world.s3_root / BUCKET / PREFIX / where[1].rsplit("/", 1)[1]
-    before = _objects(root)
-    orphans = {name for name in before if name.startswith("partials/")} - _receipted(root)
+def _collect(world: World, job: Job, balance: dict, wrong: list[str]) -> int:
+    """gc must remove the orphans, all of them, and nothing else; how many it removed."""
+    root = collect.folder(world, job)
+    before, receipted = collect.digests(root), collect.receipted(root)
+    orphans = {name for name in before if name.startswith("partials/")} - receipted
     if balance["orphans"] != len(orphans):
         wrong.append(f"the balance counts {balance['orphans']} orphans, there are {len(orphans)}")
-    time.sleep(0.05)  # gc spares what is as new as the present moment.
-    world.processes.run("gc", [tool, "gc", *where, "--grace", "0s"], **AWS)
-    after = _objects(root)
-    if removed := {name for name in before if name not in after} ^ orphans:
-        wrong.append(f"gc did not remove exactly the orphans: {sorted(removed)[:5]}")
+    removed = collect.gc(world, job, 0)
+    after = collect.digests(root)
+    gone = {name for name in before if name not in after}
+    if amiss := gone ^ orphans:
+        wrong.append(f"gc did not remove exactly the orphans: {sorted(amiss)[:5]}")
+    if removed != len(gone):
+        wrong.append(f"gc says that it removed {removed}, but {len(gone)} objects are gone")
     if changed := [name for name in after if before.get(name) != after[name]]:
         wrong.append(f"gc changed other objects: {sorted(changed)[:5]}")
-    return len(orphans)
-
-
-def _objects(root: Path) -> dict[str, str]:
-    """Every object below a folder, and its content's digest."""
-    return {
-        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in root.rglob("*") if path.is_file()
-    }
-
-
-def _receipted(root: Path) -> set[str]:
-    """The objects that committed receipts name, read here anew: reconcile shall not check itself."""
-    named = set()
-    for path in (root / "ledger").glob("*"):
-        if path.is_file() and path.name[0] not in "._":
-            lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-            named |= {line["object"] for line in lines if line["type"] == "receipt"}
-    return named
+    if live := collect.wrongly(job.collected, receipted):
+        wrong.append(f"gc removed {len(live)} objects in mid-run that are no orphans: {live[:5]}")
+    return removed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -25,9 +26,16 @@ from .world import PREFIX, World
 _LEAD_MS = 3_000
 # The same for the first job of a cluster: its processes have yet to load and compile all that a job needs.
 _COLD_LEAD_MS = 12_000
+# Beyond so many processes a core, waiting does not help.
+_MOST_LOAD = 3.0
 # What a run may take beyond its input: some restarts of seconds each, and the deadlines of batches.
 _STUCK_AFTER_S = 75.0
 _AFTER_FAULT_S = 1.5
+# In turn: what one fault has done is not quite over when it ends.
+_BETWEEN_S = 0.3
+# How long a fault whose time is over waits for something to hit; and from then to the input's end nobody waits.
+_PATIENCE_S = 6.0
+_NO_LONGER_S = 1.5
 _LINES = 4
 _WIDTH = 200
 _OF_THE_JOB = ("submissions", "flink_restarts", "checkpoints_completed", "checkpoints_failed")
@@ -94,15 +102,20 @@ def conduct(world: World, schedule: Schedule, input_file: Path, say: Callable[[s
         world.start("sidecar")
         world.proxy.reports.clear()
         now_ms = time.time_ns() // 1_000_000
-        due_ms = -(-(now_ms + (_COLD_LEAD_MS if paced and not world.warm else _LEAD_MS)) // 1_000) * 1_000
+        lead_ms = lead(paced and not world.warm, os.getloadavg()[0] / (os.cpu_count() or 1))
+        due_ms = -(-(now_ms + lead_ms) // 1_000) * 1_000
         due = time.monotonic() + (due_ms - now_ms) / 1_000
         length_s = sum(float(part.split(":")[1].removesuffix("s")) for part in schedule.setup.profile.split(","))
         timeline = Timeline(due, due + length_s, due_ms)
         job = Job(world, schedule, input_file, due_ms, say, paced)
         job.submit()
-        injector = Injector(world, job)
+        injector = Injector(world, job, logs)
         outcome.struck = _play(world, schedule, timeline, injector, logs, say)
         _until_finished(world, job, timeline, outcome)
+        for one in outcome.struck:
+            # An answer may have been late until now.
+            one.look()
+            say(f"         {one.fault.kind}: " + (f"struck {one.times} times" if one.times else "missed") + (f", {one.said}" if one.said else ""))
         world.warm = True
         if not outcome.wrong:
             found = audit.audit(world, schedule, job, input_file, expect_replay)
@@ -110,6 +123,8 @@ def conduct(world: World, schedule: Schedule, input_file: Path, say: Callable[[s
             if check:
                 outcome.measured, wrong = check(world, schedule, timeline, outcome.struck)
                 outcome.wrong += wrong
+        if schedule.kinds_must_strike and (missed := never_struck(outcome.struck)):
+            outcome.wrong.append(f"never struck, so nothing is shown: {', '.join(missed)}")
     except DemoError as error:
         outcome.wrong.append(str(error))
     panics = logs.panics()
@@ -126,37 +141,68 @@ def conduct(world: World, schedule: Schedule, input_file: Path, say: Callable[[s
     return outcome
 
 
+def lead(cold: bool, load: float) -> int:
+    """How many milliseconds a job gets before its first record is due; more on cores that others want as well."""
+    return round((_COLD_LEAD_MS if cold else _LEAD_MS) * min(max(1.0, load), _MOST_LOAD))
+
+
 def _play(world: World, schedule: Schedule, timeline: Timeline, injector: Injector, logs: Logs, say: Callable[[str], None]) -> list[Struck]:
-    """Brings the faults about in time, ends them in time, and tells what the components said around each."""
-    struck: list[Struck] = []
+    """Brings each fault about when it is due and has something to hit, ends it when its time is over and it has hit something.
+
+    Nobody waits beyond the input's end. Tells what the components said around each.
+    """
+    faults, last = schedule.faults, timeline.ends - _NO_LONGER_S
+    struck = [Struck(fault, said="there was nothing to hit") for fault in faults]
+    due = [timeline.due + fault.at_ms / 1_000 for fault in faults]
     # (when, what comes first at the same moment, fault's number, what)
-    agenda = [(timeline.due + fault.at_ms / 1_000, 1, number, "begin") for number, fault in enumerate(schedule.faults)]
+    agenda = [(when, 1, number, "begin") for number, when in enumerate(due[:1] if schedule.in_turn else due)]
     marks: dict[int, dict[str, int]] = {}
-    timeline.faults = [(0.0, 0.0)] * len(schedule.faults)
+    timeline.faults = [(0.0, 0.0)] * len(faults)
+
+    def over(number: int) -> None:
+        if schedule.in_turn and number + 1 < len(faults):
+            agenda.append((max(due[number + 1], time.monotonic() + _BETWEEN_S), 1, number + 1, "begin"))
+
     while agenda:
         agenda.sort()
-        when, _, number, what = agenda.pop(0)
+        when, order, number, what = agenda.pop(0)
         time.sleep(max(0.0, when - time.monotonic()))
-        fault = schedule.faults[number]
+        fault, one = faults[number], struck[number]
         now = time.monotonic()
         if what == "begin":
+            if not injector.ready(fault):
+                if now < last:
+                    agenda.append((time.monotonic() + injector.look_again_s(fault), order, number, what))
+                else:
+                    over(number)
+                continue
+            now = time.monotonic()
             say(f"{now - timeline.due:5.1f} s  {fault.kind} begins")
             marks[number] = logs.mark()
-            struck.append(injector.begin(fault))
+            struck[number] = injector.begin(fault)
             timeline.faults[number] = (now, now)
             agenda.append((now + fault.lasts_ms / 1_000, 0, number, "end"))
         elif what == "end":
-            struck[number].undo()
+            patience = min(last, timeline.faults[number][0] + fault.lasts_ms / 1_000 + _PATIENCE_S)
+            if one.under_way() or (not one.look() and now < patience):
+                agenda.append((time.monotonic() + injector.look_again_s(fault), order, number, what))
+                continue
+            one.undo()
             timeline.faults[number] = (timeline.faults[number][0], time.monotonic())
             if fault.lasts_ms:
-                say(f"{now - timeline.due:5.1f} s  {fault.kind} ends" + (f": {struck[number].said}" if struck[number].said else ""))
+                say(f"{now - timeline.due:5.1f} s  {fault.kind} ends" + (f": {one.said}" if one.said else ""))
             agenda.append((now + _AFTER_FAULT_S, 2, number, "look"))
+            over(number)
         else:
             _tell(fault.describe(), logs.between(marks[number], logs.mark(), _LINES), world.folder / schedule.name / "around-faults.txt", say)
     injector.wait()
-    for one in struck:
-        say(f"         {one.fault.kind}: " + (f"struck {one.times} times" if one.times else "missed") + (f", {one.said}" if one.said else ""))
     return struck
+
+
+def never_struck(struck: list[Struck]) -> list[str]:
+    """Kinds of which every fault missed."""
+    hit = {one.fault.kind for one in struck if one.times}
+    return list(dict.fromkeys(one.fault.kind for one in struck if one.fault.kind not in hit))
 
 
 def _tell(title: str, said: dict[str, list[str]], file: Path, say: Callable[[str], None]) -> None:

@@ -88,10 +88,10 @@ class Flink:
             body["savepointPath"] = restore
         return self.call("POST", f"/jars/{jar_id}/run", body, timeout_s=60)["jobid"]
 
-    def state(self, job: str) -> str | None:
+    def state(self, job: str, timeout_s: float = 2) -> str | None:
         """Flink's word for it; None while nobody answers or the job is not known."""
         try:
-            return self.call("GET", f"/jobs/{job}/status", timeout_s=2)["status"]
+            return self.call("GET", f"/jobs/{job}/status", timeout_s=timeout_s)["status"]
         except Refused:
             return None
 
@@ -177,7 +177,7 @@ class Flink:
     def busy_taskmanagers(self) -> list[str]:
         """Ids of those that have a slot in use; none while nobody answers."""
         try:
-            found = self.call("GET", "/taskmanagers", timeout_s=2)["taskmanagers"]
+            found = self.call("GET", "/taskmanagers", timeout_s=0.5)["taskmanagers"]
         except (Refused, KeyError):
             return []
         return sorted(each["id"] for each in found if each["freeSlots"] < each["slotsNumber"])

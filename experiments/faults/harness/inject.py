@@ -1,17 +1,29 @@
-"""How each kind of fault is brought about in the running world, and ended."""
+"""How each kind of fault is brought about in the running world, and ended; and what shows that it hit something."""
 
 from __future__ import annotations
 
+import math
+import re
 import signal
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
+from .collect import in_mid_run
 from .job import Job
-from .kinds import KINDS, WRITTEN
+from .kinds import CHECKPOINTS, KINDS, WRITTEN
+from .logs import Logs
 from .proxy import Trouble
 from .schedule import Fault
 from .world import World
+
+
+# The valve's words when nobody listens; the sidecar's, when Lambda does not, are others.
+_REFUSED = re.compile(r"(?:does not answer reports|Batch \S+ ).*ConnectException")
+# What an instance, Lambda or S3 uses of its processor for less than one request.
+_IDLE_S = 0.000_3
+LOOK_S = 0.05
 
 
 @dataclass
@@ -22,15 +34,51 @@ class Struck:
     times: int = 0
     said: str = ""
     undo: Callable[[], None] = field(default=lambda: None, repr=False)
+    # How often it has hit something so far, if that is not known from the start.
+    hits: Callable[[], int] | None = field(default=None, repr=False)
+    # Whether it is still being brought about.
+    under_way: Callable[[], bool] = field(default=lambda: False, repr=False)
+
+    def look(self) -> int:
+        """How often it has hit something so far."""
+        if self.hits:
+            self.times = max(self.times, self.hits())
+        return self.times
 
 
 class Injector:
     """Begins and ends faults. What takes long, such as submitting a job anew, keeps nobody else waiting."""
 
-    def __init__(self, world: World, job: Job) -> None:
-        self._world, self._job = world, job
+    def __init__(self, world: World, job: Job, logs: Logs) -> None:
+        self._world, self._job, self._logs = world, job, logs
         self._threads: list[threading.Thread] = []
+        # What was seen last, and when; and when a process was last seen to work.
+        self._seen: dict[Any, tuple[float, float]] = {}
+        self._worked: dict[int, float] = {}
         self.failures: list[BaseException] = []
+
+    def ready(self, fault: Fault) -> bool:
+        """Whether there is something to hit: a process that works, a job that can go on from a checkpoint. Ask until there is."""
+        kind = fault.kind
+        part = kind.partition("_")[2]
+        if part in ("function", "all_functions"):
+            return bool(self._working(self._world.functions()))
+        if part in ("lambda", "s3"):
+            return bool(self._working(self._world.pids(part)))
+        if part == "sidecar" and kind != "replace_sidecar":
+            return bool(self._world.pids("sidecar")) and self._grown("requests", self._world.proxy.requests) > 0
+        if part == "taskmanager":
+            return fault.params["which"] == "lane" or bool(self._world.taskmanager(fault.params["which"]))
+        if part == "jobmanager":
+            return self._job.at_work()
+        if kind in WRITTEN:
+            return True
+        return KINDS[kind].family != "flink" or (self._job.at_work() and self._job.latest() is not None)
+
+    @staticmethod
+    def look_again_s(fault: Fault) -> float:
+        """How long to wait before one asks again: Flink is not to be kept busy with it."""
+        return 0.25 if fault.kind.endswith("manager") or (KINDS | WRITTEN)[fault.kind].family == "flink" else LOOK_S
 
     def begin(self, fault: Fault) -> Struck:
         """Brings a fault about."""
@@ -44,6 +92,19 @@ class Injector:
             getattr(self, f"_{fault.kind}")(struck)
         return struck
 
+    def _working(self, pids: list[int]) -> list[int]:
+        """Those that have used their processor since they were asked for last, just now."""
+        found = [pid for pid in pids if self._grown(pid, self._world.processor_s(pid)) > _IDLE_S]
+        self._worked |= dict.fromkeys(found, time.monotonic())
+        return found
+
+    def _grown(self, what: Any, value: float) -> float:
+        """By how much something has grown since the last look; 0 if that was not just now."""
+        now = time.monotonic()
+        at, before = self._seen.get(what, (-math.inf, value))
+        self._seen[what] = (now, value)
+        return value - before if now - at < 5 * LOOK_S else 0.0
+
     def wait(self) -> None:
         """Until everything that was begun is done. Raises what went wrong."""
         for thread in self._threads:
@@ -51,15 +112,17 @@ class Injector:
         if self.failures:
             raise self.failures[0]
 
-    def _aside(self, struck: Struck, operation: Callable[[], str]) -> None:
+    def _aside(self, struck: Struck, operation: Callable[[], str], wanted: str = "goes on from") -> None:
         def run() -> None:
             try:
                 struck.said = operation()
-                struck.times = int("goes on from" in struck.said)
+                struck.times = int(wanted in struck.said)
             except BaseException as failure:  # Told by wait().
                 self.failures.append(failure)
-        self._threads.append(threading.Thread(target=run, name=struck.fault.kind))
-        self._threads[-1].start()
+        thread = threading.Thread(target=run, name=struck.fault.kind)
+        self._threads.append(thread)
+        struck.under_way = thread.is_alive
+        thread.start()
 
     # ------------------------------------------------------------------ rules and wires
 
@@ -68,20 +131,25 @@ class Injector:
         if not rule.get("key_contains", "x"):
             del rule["key_contains"]
         rules.add(rule)
+        struck.hits = lambda: rules.struck(rule)
 
         def undo() -> None:
-            struck.times = rules.remove(rule)
+            times, struck.hits = rules.remove(rule), None
+            struck.times = max(struck.times, times)
         struck.undo = undo
 
     def _wire(self, struck: Struck) -> None:
         params = struck.fault.params
-        trouble = Trouble(struck.fault.kind.removeprefix("wire_"), params["on"], params.get("at", ""), params.get("delay_ms", 0))
+        trouble = Trouble(struck.fault.kind.removeprefix("wire_"), params.get("on", "both"), params.get("at", ""), params.get("delay_ms", 0))
+        mark = self._logs.mark()
         self._world.proxy.begin(trouble)
-
-        def undo() -> None:
-            self._world.proxy.end(trouble)
-            struck.times = trouble.struck
-        struck.undo = undo
+        struck.undo = lambda: self._world.proxy.end(trouble)
+        if trouble.name == "refused":
+            # Nobody counts connections that were refused; but the valves tell.
+            _while_it_lasts(struck, lambda: self._logs.count(_REFUSED, mark))
+        else:
+            # An answer that is late may be so later than the fault's end.
+            struck.hits = lambda: trouble.struck
 
     # ------------------------------------------------------------------ processes
 
@@ -105,22 +173,35 @@ class Injector:
         self._stop(struck, [pid] if pid else [])
 
     def _kill_function(self, struck: Struck) -> None:
-        struck.times = self._world.stop_or_continue(self._world.functions()[-1:], signal.SIGKILL)
+        struck.times = self._world.stop_or_continue(self._at_work()[-1:], signal.SIGKILL)
 
     def _kill_all_functions(self, struck: Struck) -> None:
         struck.times = self._world.stop_or_continue(self._world.functions(), signal.SIGKILL)
 
     def _stop_function(self, struck: Struck) -> None:
-        self._stop(struck, self._world.functions()[-1:])
+        self._stop(struck, self._at_work()[-1:])
 
     def _stop_all_functions(self, struck: Struck) -> None:
         self._stop(struck, self._world.functions())
 
+    def _at_work(self) -> list[int]:
+        """Instances of the function, those that were last seen to work at the end."""
+        return sorted(self._world.functions(), key=lambda pid: self._worked.get(pid, 0.0))
+
     def _kill_sidecar(self, struck: Struck) -> None:
         self._kill(struck, "sidecar")
+        self._asked_for(struck)
 
     def _stop_sidecar(self, struck: Struck) -> None:
         self._stop(struck, self._world.pids("sidecar"))
+        self._asked_for(struck)
+
+    def _asked_for(self, struck: Struck) -> None:
+        """The sidecar is missed as often as valves ask for it."""
+        before = self._world.proxy.requests
+        if struck.times:
+            struck.times = 0
+            _while_it_lasts(struck, lambda: self._world.proxy.requests - before)
 
     def _replace_sidecar(self, struck: Struck) -> None:
         replaced = self._world.replace_sidecar(struck.fault.params["overlap"])
@@ -160,12 +241,16 @@ class Injector:
     # ------------------------------------------------------------------ Flink and the clock
 
     def _failing_checkpoints(self, struck: Struck) -> None:
+        before = self._job.failed_checkpoints()
         if self._job.checkpoints().startswith("s3://"):
-            self._rule(struck, {"kind": "500", "key_contains": "checkpoints/"})
-            return
-        clear = self._job.block_checkpoints()
-        struck.times = int(clear is not None)
-        struck.undo = clear or struck.undo
+            rule = Struck(struck.fault)
+            self._rule(rule, {"kind": "500", "key_contains": CHECKPOINTS})
+            refused, lift = rule.look, rule.undo
+        else:
+            refused, lift = (lambda: 1), self._job.block_checkpoints() or (lambda: None)
+        # Flink has to say so.
+        struck.undo = lift
+        _while_it_lasts(struck, lambda: min(refused(), self._job.failed_checkpoints() - before))
 
     def _savepoint_and_restore(self, struck: Struck) -> None:
         self._aside(struck, lambda: self._job.stop_and_restore(struck.fault.params.get("older", False)))
@@ -174,13 +259,41 @@ class Injector:
         self._aside(struck, lambda: self._job.cancel_and_restore(struck.fault.params.get("older", False)))
 
     def _restore_twice(self, struck: Struck) -> None:
-        self._aside(struck, self._job.restore_twice)
+        self._aside(struck, self._job.restore_twice, "and then from the same again")
 
     def _rescale(self, struck: Struck) -> None:
         params = struck.fault.params
         self._aside(struck, lambda: self._job.rescale(params["to"], params["by"]))
 
     def _clock(self, struck: Struck) -> None:
-        self._world.clock.set(struck.fault.params["step_s"])
-        struck.times = 1
+        before, step_s = self._world.proxy.answers, struck.fault.params["step_s"]
+        self._world.clock.set(step_s)
+        seen = False
+
+        def answers() -> int:
+            """What the sidecar has done by a clock that it says itself is stepped."""
+            nonlocal seen
+            status = None if seen else self._world.sidecar_status()
+            seen = seen or (status is not None and stepped(status["time_ms"], time.time(), step_s))
+            return self._world.proxy.answers - before if seen else 0
         struck.undo = lambda: self._world.clock.set(0)
+        _while_it_lasts(struck, answers)
+
+    def _gc(self, struck: Struck) -> None:
+        self._aside(struck, lambda: in_mid_run(self._world, self._job, struck.fault.params["grace_s"]), "orphans removed")
+
+
+def stepped(told_ms: int, now_s: float, step_s: int) -> bool:
+    """Whether a clock is about so far from the true time."""
+    return abs(told_ms / 1_000 - now_s - step_s) < 60
+
+
+def _while_it_lasts(struck: Struck, hits: Callable[[], int]) -> None:
+    """What is counted after a fault's end is another's."""
+    undo = struck.undo
+
+    def end() -> None:
+        struck.look()
+        struck.hits = None
+        undo()
+    struck.hits, struck.undo = hits, end

@@ -13,13 +13,16 @@ from demo.processes import wait_until
 from demo.services import BUCKET, EVENT_START_MS, WINDOW_MS
 
 from .flink import Flink, Refused, StoppedBadly, latest_checkpoint
-from .schedule import Schedule
+from .schedule import Schedule, another_parallelism
 from .world import PREFIX, World
 
 _OVER = ("FINISHED", "FAILED", "CANCELED")
 _GONE_S, _UP_S = 25.0, 40.0
 # More checkpoints than a fault lasts.
 _STONES = 40
+_NEVER_MS = 24 * 3_600_000
+# How long a job that was restored may take until it has done something, before that is given up.
+_WORKS_S = 10.0
 
 
 class Job:
@@ -36,9 +39,10 @@ class Job:
         # What the submission before this one came to, if that was its own.
         self.restored_from: str | None = None
         self.submissions = 0
-        self.flink_restarts = 0
-        self.checkpoints_completed = 0
-        self.checkpoints_failed = 0
+        # Of each submission: restarts by Flink, checkpoints that completed, and those that failed, as last heard.
+        self._stock: dict[str, tuple[int, int, int]] = {}
+        # What gc removed while it ran: the objects.
+        self.collected: set[str] = set()
 
     @property
     def _flink(self) -> Flink:
@@ -61,14 +65,14 @@ class Job:
             return self._world.s3_root / BUCKET / "checkpoints" / self._schedule.name
         return self._world.folder / "checkpoints" / self._schedule.name
 
-    def submit(self, restore: str | None = None) -> None:
-        """Starts it, or goes on from `restore`."""
+    def submit(self, restore: str | None = None, checkpoints: bool = True) -> None:
+        """Starts it, or goes on from `restore`; without `checkpoints` it completes none."""
         setup = self._schedule.setup
         arguments = [
             "--input", str(self._input), "--profile", setup.profile, "--start", str(EVENT_START_MS), "--window", f"{WINDOW_MS}ms",
             "--due", str(self._due_start_ms), "--output", f"s3://{BUCKET}/{PREFIX}", "--job", self._schedule.name,
             *(["--sidecar", self._world.url("proxy")] if self._valve else ["--valve", "off"]), *([] if self._paced else ["--unpaced"]),
-            "--checkpoint-interval", f"{setup.checkpoint_ms}ms",
+            "--checkpoint-interval", f"{setup.checkpoint_ms if checkpoints else _NEVER_MS}ms",
             "--parallelism", str(self.parallelism), *(["--lane-apart"] if setup.lane_apart else []),
             f"-Dspillway.valve.batch.max-records={setup.batch_records}",
             f"-Dspillway.valve.batch.linger={setup.batch_linger_ms} ms",
@@ -121,13 +125,40 @@ class Job:
         with self._lock:
             return self._flink.state(self.id) if self.id else None
 
+    def at_work(self) -> bool:
+        """Whether it runs and nobody is changing that; keeps nobody waiting."""
+        if not self.id or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            return self._flink.state(self.id, 0.5) == "RUNNING"
+        finally:
+            self._lock.release()
+
     def take_stock(self) -> None:
-        """Adds up this submission's restarts and checkpoints, before its JobManager forgets them."""
-        if self.id:
-            self.flink_restarts += self._flink.restarts(self.id)
-            completed, failed = self._flink.checkpoints(self.id)
-            self.checkpoints_completed += completed
-            self.checkpoints_failed += failed
+        """Asks for this submission's restarts and checkpoints, before its JobManager forgets them."""
+        if submission := self.id:
+            found = (self._flink.restarts(submission), *self._flink.checkpoints(submission))
+            self._stock[submission] = tuple(map(max, found, self._stock.get(submission, found)))
+
+    @property
+    def flink_restarts(self) -> int:
+        """Of all submissions, as last heard."""
+        return sum(restarts for restarts, _, _ in self._stock.values())
+
+    @property
+    def checkpoints_completed(self) -> int:
+        """Of all submissions, as last heard."""
+        return sum(completed for _, completed, _ in self._stock.values())
+
+    @property
+    def checkpoints_failed(self) -> int:
+        """Of all submissions, as last heard."""
+        return sum(failed for _, _, failed in self._stock.values())
+
+    def failed_checkpoints(self) -> int:
+        """The same of now."""
+        self.take_stock()
+        return self.checkpoints_failed
 
     # ------------------------------------------------------------------ operations
 
@@ -188,25 +219,37 @@ class Job:
             return f"goes on from {_name(savepoint)}"
 
     def restore_twice(self) -> str:
-        """Goes on from a checkpoint, is stopped before the next one, and goes on from the same again."""
+        """Goes on from a checkpoint, works without completing another one, is stopped, and goes on from the same again."""
         with self._lock:
             if not self.cancel():
                 return "it had finished already"
             first = self.latest()
-            self.submit(first)
-            wait_until(lambda: self.state() in ("RUNNING", *_OVER), _UP_S, 0.02)
-            # It has to do something that is then forgotten.
-            time.sleep(0.15)
+            before = {report.fields["attempt"] for report in self._world.proxy.reports}
+            # Were there another one, the output up to it would be committed, and done again from the first one.
+            self.submit(first, checkpoints=False)
+            done = self._done_since(before)
             if not self.cancel():
                 return "it had finished already"
+            completed = self._stock[str(self.id)][1]
             second = self.latest()
             self.submit(second)
-            return f"goes on from {_name(first)}, and then from {_name(second)}" + (" again" if first == second else "")
+            if first != second or completed or not done:
+                return f"from {_name(first)}, where {done} records were done and {completed} checkpoints completed, and then from {_name(second)}"
+            return f"goes on from {_name(first)}, where {done} records were done, and then from the same again"
+
+    def _done_since(self, attempts: set[str]) -> int:
+        """Waits until another attempt of the valve tells of records that it kept or has receipts for; how many."""
+        def done() -> int:
+            others = [report.fields for report in self._world.proxy.reports[-50:] if report.fields["attempt"] not in attempts]
+            return max((fields["kept"] + fields["diverted"] for fields in others), default=0)
+        wait_until(lambda: done() > 0 or self.state() in _OVER, _WORKS_S, 0.02)
+        return done()
 
     def rescale(self, parallelism: int, by: str) -> str:
         """Goes on at another parallelism; says what was done."""
         with self._lock:
-            before, self.parallelism = self.parallelism, parallelism
+            # An earlier one may have missed, and what was drawn is what there is.
+            before, self.parallelism = self.parallelism, another_parallelism(parallelism, self.parallelism)
             done = self.stop_and_restore() if by == "savepoint" else self.cancel_and_restore()
             if not done.startswith("goes on from"):
                 self.parallelism = before

@@ -12,7 +12,10 @@ Params = dict[str, Any]
 # How Lambda fails is drawn apart from how often: every call, or each second or third.
 _EVERY = (1, 1, 2, 3)
 # What S3 keeps for us, by a part of its keys. Flink's checkpoints are there in half of the runs.
-_KEYS = ("partials/", "partials/", "ledger/", "local/", "checkpoints/", "")
+CHECKPOINTS = "checkpoints/"
+_KEYS = ("partials/", "partials/", "ledger/", "local/", CHECKPOINTS, "")
+# The function alone writes with a condition.
+_CONDITIONAL = ("partials/", "")
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ def _lambda(kind: str, draw: Callable[[Dice], Params] = _nothing) -> Kind:
     return _rule(f"function_{kind}", "function", kind, draw)
 
 
-def _s3(kind: str, draw: Callable[[Dice], Params] = _nothing) -> Kind:
-    return _rule(f"s3_{kind}", "s3", kind, lambda dice: {"key_contains": dice.one_of(_KEYS), **draw(dice)})
+def _s3(kind: str, draw: Callable[[Dice], Params] = _nothing, keys: tuple[str, ...] = _KEYS) -> Kind:
+    return _rule(f"s3_{kind}", "s3", kind, lambda dice: {"key_contains": dice.one_of(keys), **draw(dice)})
 
 
 def _wire(name: str, draw: Callable[[Dice], Params] = _nothing) -> Kind:
@@ -93,13 +96,15 @@ KINDS: dict[str, Kind] = {kind.name: kind for kind in [
     _s3("slow", lambda dice: {"delay_ms": dice.between(300, 3_000)}),
     _s3("reset_mid_body"),
     _s3("put_succeeds_answers_500"),
-    _s3("409_conditional_request_conflict"),
-    _s3("412_precondition_failed"),
+    _s3("409_conditional_request_conflict", keys=_CONDITIONAL),
+    _s3("412_precondition_failed", keys=_CONDITIONAL),
 
-    _wire("refused"),
+    # One port takes both.
+    Kind("wire_refused", "wire", 300, 2_500, _nothing),
     _wire("reset", lambda dice: {"at": dice.one_of(("request", "answer", "half_answer"))}),
     _wire("black_hole"),
-    _wire("late", lambda dice: {"delay_ms": dice.between(1_200, 6_000)}),
+    # Beyond the deadline.
+    _wire("late", lambda dice: {"delay_ms": dice.between(50, 1_500)}),
     _wire("twice"),
 
     Kind("failing_checkpoints", "flink", 1_200, 3_000, _nothing),
@@ -111,7 +116,10 @@ KINDS: dict[str, Kind] = {kind.name: kind for kind in [
     Kind("clock", "clock", 1_000, 6_000, lambda dice: {"step_s": dice.one_of((3_600, -3_600))}),
 ]}
 
-# Kinds that only scenarios have: were they drawn, every seed would come to mean another schedule.
-WRITTEN: dict[str, Kind] = {"replace_sidecar": Kind("replace_sidecar", "process", 0, 0, _nothing)}
+# Kinds that only scenarios have: they ask for a run that is made for them.
+WRITTEN: dict[str, Kind] = {kind.name: kind for kind in [
+    Kind("replace_sidecar", "process", 0, 0, _nothing),
+    Kind("gc", "collect", 0, 0, _nothing),
+]}
 
 FAMILIES = tuple(dict.fromkeys(kind.family for kind in KINDS.values()))

@@ -7,16 +7,23 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .dice import Dice
-from .kinds import FAMILIES, KINDS, Kind
+from .kinds import CHECKPOINTS, FAMILIES, KINDS, Kind
 
 # Another number whenever the same seed comes to mean another schedule: results of old seeds stay what they were.
-VERSION = 1
+VERSION = 2
 
 MIXED = "mixed"
 # The job needs a moment to settle, and what a fault does must be over before the input ends, or it would do nothing.
 _FIRST_MS, _BEFORE_END_MS = 2_500, 2_500
-_LEAST_FAULTS, _MOST_FAULTS = 8, 10
+# Some miss, and at least six shall strike.
+_LEAST_FAULTS, _MOST_FAULTS = 10, 13
 _MOST_RESTARTS = 3
+MOST_SUBTASKS = 3
+# How long the spike is in a run that has all kinds of a family.
+_SPIKE_S = {"process": 22, "jobmanager": 12, "function": 16, "s3": 11, "wire": 14, "flink": 18, "clock": 7}
+# Families that hit nothing unless batches are sent.
+_NEED_DIVERTING = ("process", "function", "s3", "wire")
+_MOST_OF_A_RULE = 4
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,16 @@ class Setup:
     batch_linger_ms: int = 60
     batch_deadline_ms: int = 3_000
     lane_apart: bool = False
+
+    @property
+    def spike(self) -> str:
+        """The highest rate, as the profile says it."""
+        return max((part.split(":")[0] for part in self.profile.split(",")), key=lambda rate: int(rate.removesuffix("k")))
+
+    @property
+    def duration_ms(self) -> int:
+        """How long the input lasts."""
+        return sum(int(part.split(":")[1].removesuffix("s")) for part in self.profile.split(",")) * 1_000
 
 
 @dataclass(frozen=True)
@@ -59,6 +76,13 @@ class Schedule:
     of: str
     setup: Setup
     faults: tuple[Fault, ...]
+    # Whether each fault waits until the one before is over; else one comes over the other.
+    in_turn: bool = False
+
+    @property
+    def kinds_must_strike(self) -> bool:
+        """A run of mixed faults says how many struck; any other one shows nothing of a kind that missed."""
+        return self.of != MIXED
 
     @property
     def name(self) -> str:
@@ -82,8 +106,8 @@ def mixed(seed: int) -> Schedule:
         if kind.restarts and restarts == _MOST_RESTARTS:
             continue
         restarts += kind.restarts
-        faults.append(_fault(dice, kind, _duration_ms(setup)))
-    return Schedule(seed, MIXED, setup, _in_order(faults))
+        faults.append(_fault(dice, kind, setup, dice.between(_FIRST_MS, setup.duration_ms - _BEFORE_END_MS)))
+    return Schedule(seed, MIXED, setup, _rescaling(setup, sorted(faults, key=lambda fault: fault.at_ms)))
 
 
 def dice_count(seed: int) -> int:
@@ -92,19 +116,43 @@ def dice_count(seed: int) -> int:
 
 
 def of_family(family: str, seed: int) -> Schedule:
-    """Faults of one family: each kind once, as far as the run can bear it."""
+    """Every kind of one family, once and in turn."""
     dice = Dice(seed * len(FAMILIES) + FAMILIES.index(family))
+    kinds = dice.shuffled([kind for kind in KINDS.values() if kind.family == family])
+    return _in_turn(dice, seed, family, kinds, _SPIKE_S[family])
+
+
+def of_kind(name: str, seed: int) -> Schedule:
+    """One kind alone, some times in turn."""
+    kind = KINDS[name]
+    dice = Dice(seed * len(KINDS) + list(KINDS).index(name))
+    times = 2 if kind.restarts else 3
+    return _in_turn(dice, seed, alone(name), [kind] * times, times * (4 if kind.restarts else 2))
+
+
+def alone(kind: str) -> str:
+    """What a run of one kind is called."""
+    return f"only-{kind.replace('_', '-')}"
+
+
+def _in_turn(dice: Dice, seed: int, of: str, kinds: list[Kind], spike_s: int) -> Schedule:
     setup = _setup(dice)
-    # A shorter run than a mixed one: all families together must not take long.
-    setup = replace(setup, profile=setup.profile.replace("15k:3s", "15k:2s").replace(":9s", ":7s").replace("15k:4s", "15k:3s"))
-    kinds = [kind for kind in KINDS.values() if kind.family == family]
-    faults, restarts = [], 0
-    for kind in dice.shuffled(kinds):
-        if kind.restarts and restarts == _MOST_RESTARTS:
-            continue
-        restarts += kind.restarts
-        faults.append(_fault(dice, kind, _duration_ms(setup)))
-    return Schedule(seed, family, setup, _in_order(faults))
+    family = kinds[0].family
+    # Shorter before and after the spike than a mixed run: all of them together must not take long.
+    setup = replace(setup, profile=f"15k:2s,{setup.spike}:{spike_s}s,15k:3s", mode="burst" if family in _NEED_DIVERTING else setup.mode)
+    slot_ms = (setup.duration_ms - _FIRST_MS - _BEFORE_END_MS) // len(kinds)
+    faults = []
+    for number, kind in enumerate(kinds):
+        fault = _fault(dice, kind, setup, _FIRST_MS + number * slot_ms)
+        params = dict(fault.params)
+        if family in ("function", "s3"):
+            # Few enough that the breaker stays closed as a rule: where nothing is sent the next kind would hit nothing.
+            params["count"] = dice.between(1, _MOST_OF_A_RULE)
+        if params.get("key_contains") == "local/":
+            # Where everything is diverted the local lane writes nothing.
+            params["key_contains"] = ""
+        faults.append(replace(fault, lasts_ms=min(fault.lasts_ms, slot_ms * 3 // 4), params=params))
+    return Schedule(seed, of, setup, _rescaling(setup, faults), in_turn=True)
 
 
 def _setup(dice: Dice) -> Setup:
@@ -122,15 +170,25 @@ def _setup(dice: Dice) -> Setup:
     )
 
 
-def _fault(dice: Dice, kind: Kind, duration_ms: int) -> Fault:
-    at = dice.between(_FIRST_MS, duration_ms - _BEFORE_END_MS)
-    lasts = dice.between(kind.shortest_ms, kind.longest_ms)
-    return Fault(at, kind.name, lasts, kind.draw(dice))
+def _fault(dice: Dice, kind: Kind, setup: Setup, at_ms: int) -> Fault:
+    lasts_ms = dice.between(kind.shortest_ms, kind.longest_ms)
+    params = kind.draw(dice)
+    if params.get("key_contains") == CHECKPOINTS and not setup.checkpoints_in_s3:
+        params["key_contains"] = "ledger/"
+    return Fault(at_ms, kind.name, lasts_ms, params)
 
 
-def _in_order(faults: list[Fault]) -> tuple[Fault, ...]:
-    return tuple(sorted(faults, key=lambda fault: fault.at_ms))
+def _rescaling(setup: Setup, faults: list[Fault]) -> tuple[Fault, ...]:
+    """From n to n is no rescaling."""
+    parallelism, result = setup.parallelism, []
+    for fault in faults:
+        if fault.kind == "rescale":
+            parallelism = another_parallelism(fault.params["to"], parallelism)
+            fault = replace(fault, params=fault.params | {"to": parallelism})
+        result.append(fault)
+    return tuple(result)
 
 
-def _duration_ms(setup: Setup) -> int:
-    return sum(int(part.split(":")[1].removesuffix("s")) for part in setup.profile.split(",")) * 1_000
+def another_parallelism(wanted: int, now: int) -> int:
+    """What was drawn, or the next one if that is what there is."""
+    return wanted if wanted != now else now % MOST_SUBTASKS + 1

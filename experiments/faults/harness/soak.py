@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .conductor import Timeline
 from .inject import Struck
+from .reading import between
 from .schedule import Schedule, Setup
 from .world import World
 
@@ -21,7 +22,9 @@ _MORE_MEMORY, _MORE_MEMORY_KB = 0.10, 16 * 1024
 _MORE_HANDLES = 8
 # S3's stand-in keeps an entry for every object in memory, and the run adds objects all the time.
 _MAY_GROW = ("s3",)
-_MINUTE = "20k:45s,120k:15s"
+_SPIKE_FROM_S, _SPIKE_LASTS_S = 45, 15
+# More than the local lane is given here, so that it runs over in mode `auto`.
+_MINUTE = f"20k:{_SPIKE_FROM_S}s,180k:{_SPIKE_LASTS_S}s"
 
 # Flink's heaps are there from the start, so that what is touched late does not look like growth.
 FLINK_OPTIONS = {"env.java.opts.all": "-XX:+AlwaysPreTouch"}
@@ -30,7 +33,7 @@ FLINK_OPTIONS = {"env.java.opts.all": "-XX:+AlwaysPreTouch"}
 def schedule(minutes: float) -> Schedule:
     """So many minutes, or a part of one, each with a spike and without faults."""
     whole = max(1, round(minutes))
-    return Schedule(whole, "soak", Setup(profile=",".join([_MINUTE] * whole), checkpoint_ms=2_000, mode="burst"), ())
+    return Schedule(whole, "soak", Setup(profile=",".join([_MINUTE] * whole), checkpoint_ms=2_000, mode="auto"), ())
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,12 @@ class Sampler:
                 if found:
                     self.samples.append(Sample(name, now, max(memory for memory, _ in found), max(handles for _, handles in found)))
 
-    def check(self, _world: World, _schedule: Schedule, timeline: Timeline, _struck: list[Struck]) -> tuple[dict, list[str]]:
-        """What grew, of the time of the input."""
-        return self.grown(timeline.due, timeline.ends)
+    def check(self, world: World, schedule: Schedule, timeline: Timeline, _struck: list[Struck]) -> tuple[dict, list[str]]:
+        """What grew, of the time of the input; and whether both lanes worked in each spike."""
+        measured, wrong = self.grown(timeline.due, timeline.ends)
+        starts = [timeline.due + minute * 60 + _SPIKE_FROM_S for minute in range(schedule.seed)]
+        spikes = [between(world.proxy.reports, start, start + _SPIKE_LASTS_S) for start in starts]
+        return measured | {"spikes": [[grown["kept"], grown["diverted"]] for grown in spikes]}, wrong + idle(spikes)
 
     def grown(self, start: float, end: float) -> tuple[dict, list[str]]:
         """What grew from the second quarter of a time to its last one."""
@@ -95,6 +101,11 @@ class Sampler:
             if handles[1] > handles[0] + _MORE_HANDLES:
                 wrong.append(f"the file handles of {name} grew from {handles[0]} to {handles[1]}")
         return {"processes": measured, "samples": len(self.samples)}, wrong
+
+
+def idle(spikes: list[dict[str, int]]) -> list[str]:
+    """Spikes that one of the lanes had no part in."""
+    return [f"in spike {number} nothing was {what}" for number, grown in enumerate(spikes, 1) for what in ("kept", "diverted") if grown[what] <= 0]
 
 
 def _quarter(samples: list[Sample], start: float, end: float, number: int) -> list[Sample]:

@@ -66,6 +66,8 @@ class World:
         self._running: dict[str, subprocess.Popen] = {}
         self._sidecar_config: Path | None = None
         self._schedule: Schedule | None = None
+        # Of TaskManagers, by Flink's id.
+        self._pids: dict[str, int] = {}
         self.clock = Clock(folder)
         self.proxy = Proxy(self._ports["proxy"], self._ports["sidecar"])
         self.lambda_rules = FaultRules(self.url("lambda"), "lambda")
@@ -255,9 +257,9 @@ mode = "{schedule.setup.mode}"
     # ------------------------------------------------------------------ looking around
 
     def taskmanager(self, which: int) -> list[int]:
-        """The process id of one of the TaskManagers that have work, the `which`-th of them; of any if none is known to have."""
+        """The process id of one of the TaskManagers that have work, the `which`-th of them; none if none is known to have."""
         pids = self.cluster()["taskmanager_pids"]
-        busy = [pid for pid in map(self._pid_of_taskmanager, self.flink.busy_taskmanagers()) if pid in pids] or pids
+        busy = [pid for pid in map(self._pid_of_taskmanager, self.flink.busy_taskmanagers()) if pid in pids]
         return busy[which % len(busy):][:1] if busy else []
 
     def lane(self, job: str) -> list[int]:
@@ -267,18 +269,30 @@ mode = "{schedule.setup.mode}"
 
     def _pid_of_taskmanager(self, resource: str) -> int | None:
         """Flink does not tell; but each names itself in its own log, and its log in its command line."""
-        for pid in self.cluster()["taskmanager_pids"]:
-            for part in _command(pid):
-                if part.startswith(b"-Dlog.file="):
-                    log = Path(os.fsdecode(part.partition(b"=")[2]))
-                    if log.exists() and resource in log.read_text(encoding="utf-8", errors="replace"):
-                        return pid
-        return None
+        if resource not in self._pids:
+            for pid in self.cluster()["taskmanager_pids"]:
+                for part in _command(pid):
+                    if part.startswith(b"-Dlog.file="):
+                        log = Path(os.fsdecode(part.partition(b"=")[2]))
+                        if log.exists() and resource in log.read_text(encoding="utf-8", errors="replace"):
+                            self._pids[resource] = pid
+        return self._pids.get(resource)
 
     def functions(self) -> list[int]:
         """The process ids of the function's instances."""
         process = self._running.get("lambda")
         return [] if process is None else [pid for pid in _children(process.pid) if _binary(pid) == build.BINARIES["spillway-burst"].name]
+
+    @staticmethod
+    def processor_s(pid: int) -> float:
+        """How long a process has had a processor so far."""
+        total = 0
+        for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            try:
+                total += int(task.read_text().split()[0])
+            except (OSError, IndexError):
+                continue
+        return total / 1e9
 
     def invocations_running(self) -> int:
         """How many invocations Lambda has under way; 0 while it does not answer."""
