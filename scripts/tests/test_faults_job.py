@@ -12,6 +12,7 @@ from demo.options import ROOT
 
 sys.path.insert(0, str(ROOT / "experiments" / "faults"))
 
+from harness.flink import Refused  # noqa: E402
 from harness.job import Job  # noqa: E402
 from harness.schedule import Schedule, Setup  # noqa: E402
 
@@ -88,6 +89,24 @@ class JobTest(unittest.TestCase):
         job = self.job(flink)
         self.assertEqual("from 1 to 2: goes on from chk-7", job.rescale(1, "cancel"))
         self.assertEqual("2", flink.submitted[0][2])
+
+    def test_a_savepoint_that_finds_tasks_still_starting_is_asked_for_again(self):
+        flink = FakeFlink()
+        answers = [Refused("the savepoint failed: Not all required tasks are currently running."), "file:///x/savepoint-1"]
+
+        def stop(job, folder):
+            flink.over = True
+            answer = answers.pop(0)
+            if isinstance(answer, Refused):
+                raise answer
+            return answer
+        flink.stop_with_savepoint = stop
+        job = self.job(flink)
+        with mock.patch("harness.job.time", types.SimpleNamespace(monotonic=lambda: 0.0, sleep=lambda seconds: None)):
+            self.assertEqual("goes on from savepoint-1", job.stop_and_restore())
+            answers[:] = [Refused("no place for it")]
+            flink.over = False
+            self.assertEqual("goes on without: no place for it", job.stop_and_restore())
 
     def test_asking_twice_counts_a_submissions_checkpoints_once(self):
         job = self.job(FakeFlink(completed=4))

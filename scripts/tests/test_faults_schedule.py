@@ -87,7 +87,7 @@ class ScheduleTest(unittest.TestCase):
                 self.assertLessEqual(conditional, {"partials/", ""})
 
 
-EXPECTED = "0422bcf06371cefb8c37553f04ffa602753d804540912fc49c776a65e2857f0c"
+EXPECTED = "3c610f3460a1f6e70f623a1da3d68e0a93f252ddbce7ddc84088e65f5d4dc49a"
 
 if __name__ == "__main__":
     unittest.main()

@@ -35,9 +35,12 @@ class Clock:
 class FakeInjector:
     """Faults of the named kinds can begin, and strike, from a moment on."""
 
-    def __init__(self, clock, ready=None, strikes=None, done=None):
+    def __init__(self, clock, ready=None, strikes=None, done=None, works_until=0):
         self._clock, self._ready, self._strikes, self._done = clock, ready or {}, strikes or {}, done or {}
-        self.said = []
+        self._works_until, self.said = works_until, []
+
+    def has_work(self):
+        return self._clock.now < self._works_until
 
     def ready(self, fault):
         return self._clock.now >= self._ready.get(fault.kind, 0)
@@ -82,6 +85,12 @@ class PlayTest(unittest.TestCase):
         self.assertEqual([("s3_slow", "begins", 3.0), ("s3_slow", "ends", 10.0)], said)
         self.assertEqual([0, 0], [one.times for one in struck])
         self.assertEqual("there was nothing to hit", struck[1].said)
+
+    def test_a_job_that_has_yet_to_catch_up_is_still_worth_waiting_for(self):
+        late = ((13_000, "s3_slow", 1_000),)
+        self.assertEqual(1, self.play(*late, strikes={"s3_slow": 17.0}, works_until=18)[1][0].times)
+        self.assertEqual(0, self.play(*late, strikes={"s3_slow": 17.0}, works_until=16)[1][0].times)
+        self.assertEqual(("s3_slow", "ends", 20.0), self.play(*late, strikes={"s3_slow": 99}, works_until=99)[0][1])
 
     def test_in_turn_a_fault_waits_for_the_one_before(self):
         faults = ((3_000, "rescale", 0), (4_000, "s3_slow", 1_000))
@@ -196,6 +205,13 @@ class InjectorTest(unittest.TestCase):
     def test_a_taskmanager_without_work_is_not_hit_nor_a_job_without_a_checkpoint(self):
         self.assertFalse(self.injector.ready(Fault(0, "kill_taskmanager", params={"which": 0})))
         self.assertFalse(self.injector.ready(Fault(0, "rescale")))
+
+    def test_checkpoints_can_be_made_to_fail_when_the_job_has_one_of_its_own(self):
+        job = self.injector._job
+        job.latest, job.restored_from = (lambda: "chk-3"), "chk-3"
+        self.assertFalse(self.injector.ready(Fault(0, "failing_checkpoints")))
+        job.latest = lambda: "chk-4"
+        self.assertTrue(self.injector.ready(Fault(0, "failing_checkpoints")))
 
     def test_a_sidecar_that_nobody_asks_for_is_not_missed(self):
         struck = self.injector.begin(Fault(0, "stop_sidecar"))

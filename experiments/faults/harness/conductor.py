@@ -36,6 +36,8 @@ _BETWEEN_S = 0.3
 # How long a fault whose time is over waits for something to hit; and from then to the input's end nobody waits.
 _PATIENCE_S = 6.0
 _NO_LONGER_S = 1.5
+# Unless it was held up, and works beyond that.
+_CATCHES_UP_S = 8.0
 _LINES = 4
 _WIDTH = 200
 _OF_THE_JOB = ("submissions", "flink_restarts", "checkpoints_completed", "checkpoints_failed")
@@ -149,7 +151,7 @@ def lead(cold: bool, load: float) -> int:
 def _play(world: World, schedule: Schedule, timeline: Timeline, injector: Injector, logs: Logs, say: Callable[[str], None]) -> list[Struck]:
     """Brings each fault about when it is due and has something to hit, ends it when its time is over and it has hit something.
 
-    Nobody waits beyond the input's end. Tells what the components said around each.
+    Nobody waits beyond the input's end, unless the job has yet to catch up. Tells what the components said around each.
     """
     faults, last = schedule.faults, timeline.ends - _NO_LONGER_S
     struck = [Struck(fault, said="there was nothing to hit") for fault in faults]
@@ -158,6 +160,9 @@ def _play(world: World, schedule: Schedule, timeline: Timeline, injector: Inject
     agenda = [(when, 1, number, "begin") for number, when in enumerate(due[:1] if schedule.in_turn else due)]
     marks: dict[int, dict[str, int]] = {}
     timeline.faults = [(0.0, 0.0)] * len(faults)
+
+    def may_wait(now: float) -> bool:
+        return now < last or (now < last + _CATCHES_UP_S and injector.has_work())
 
     def over(number: int) -> None:
         if schedule.in_turn and number + 1 < len(faults):
@@ -171,7 +176,7 @@ def _play(world: World, schedule: Schedule, timeline: Timeline, injector: Inject
         now = time.monotonic()
         if what == "begin":
             if not injector.ready(fault):
-                if now < last:
+                if may_wait(now):
                     agenda.append((time.monotonic() + injector.look_again_s(fault), order, number, what))
                 else:
                     over(number)
@@ -183,8 +188,8 @@ def _play(world: World, schedule: Schedule, timeline: Timeline, injector: Inject
             timeline.faults[number] = (now, now)
             agenda.append((now + fault.lasts_ms / 1_000, 0, number, "end"))
         elif what == "end":
-            patience = min(last, timeline.faults[number][0] + fault.lasts_ms / 1_000 + _PATIENCE_S)
-            if one.under_way() or (not one.look() and now < patience):
+            patience = timeline.faults[number][0] + fault.lasts_ms / 1_000 + _PATIENCE_S
+            if one.under_way() or (not one.look() and now < patience and may_wait(now)):
                 agenda.append((time.monotonic() + injector.look_again_s(fault), order, number, what))
                 continue
             one.undo()

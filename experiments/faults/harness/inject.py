@@ -73,7 +73,14 @@ class Injector:
             return self._job.at_work()
         if kind in WRITTEN:
             return True
+        if kind == "failing_checkpoints":
+            # Where the next one will be is known from one that there is.
+            return self._job.at_work() and self._job.latest() != self._job.restored_from
         return KINDS[kind].family != "flink" or (self._job.at_work() and self._job.latest() is not None)
+
+    def has_work(self) -> bool:
+        """Whether the job goes on, whatever its input's end."""
+        return self._job.at_work()
 
     @staticmethod
     def look_again_s(fault: Fault) -> float:

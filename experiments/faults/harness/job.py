@@ -203,7 +203,7 @@ class Job:
             if older:
                 shutil.copytree(own, copy)
             try:
-                savepoint = self._flink.stop_with_savepoint(self.id, f"{self.checkpoints()}/savepoints")
+                savepoint = self._savepoint()
             except StoppedBadly as badly:
                 self._say(str(badly))
                 savepoint = badly.savepoint
@@ -217,6 +217,17 @@ class Job:
                 savepoint = before
             self.submit(savepoint)
             return f"goes on from {_name(savepoint)}"
+
+    def _savepoint(self) -> str:
+        """Stops it with a savepoint. A job that runs may have tasks that do not yet: then Flink says so, and is asked again."""
+        deadline = time.monotonic() + _UP_S / 4
+        while True:
+            try:
+                return self._flink.stop_with_savepoint(str(self.id), f"{self.checkpoints()}/savepoints")
+            except Refused as refused:
+                if "Not all required tasks" not in str(refused) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.25)
 
     def restore_twice(self) -> str:
         """Goes on from a checkpoint, works without completing another one, is stopped, and goes on from the same again."""

@@ -14,7 +14,7 @@ VERSION = 2
 
 MIXED = "mixed"
 # The job needs a moment to settle, and what a fault does must be over before the input ends, or it would do nothing.
-_FIRST_MS, _BEFORE_END_MS = 2_500, 2_500
+_FIRST_MS, _BEFORE_END_MS = 2_500, 3_500
 # Some miss, and at least six shall strike.
 _LEAST_FAULTS, _MOST_FAULTS = 10, 13
 _MOST_RESTARTS = 3
