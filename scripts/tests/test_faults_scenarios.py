@@ -21,7 +21,7 @@ SCHEDULE = Schedule(1, "x", Setup(batch_deadline_ms=1_000), ())
 
 
 def report(at, attempt="a", **fields):
-    counters = {"received": 0, "kept": 0, "diverted": 0, "bounced": 0, "unsettled": 0, "attempt": attempt,
+    counters = {"received": 0, "kept": 0, "diverted": 0, "bounced": 0, "unsettled": 0, "in_flight_batches": 0, "attempt": attempt,
                 "first_diverted_ms": None, "last_diverted_ms": None, "parallelism": 1}
     return Report(at, round(at * 1_000), 0, counters | fields)
 
@@ -36,15 +36,15 @@ class ScenariosTest(unittest.TestCase):
         # Stopped at 4 s with 1 000 records in a batch, 100 of which had been settled; back at 9 s.
         def run(settled=600, settled_late=600, kept=9_000, came_back=900, left=0, back_at=11.0, in_batches=1_000):
             reports = [report(3.9, received=1_500, diverted=500, unsettled=in_batches), report(4.3, received=2_000, diverted=settled),
-                       report(4.9, received=2_500, diverted=settled, kept=0), report(8.9, received=12_500, diverted=settled_late, kept=kept, bounced=came_back, unsettled=left),
-                       report(back_at, received=13_000, diverted=700)]
+                       report(4.9, received=2_500, diverted=settled, kept=0), report(8.9, received=12_500, diverted=settled_late, kept=kept, bounced=500, in_flight_batches=left),
+                       report(back_at, received=13_000, diverted=700, bounced=came_back)]
             return judge(scenarios._cloud_stopped, reports, (4.0, 9.0), schedule=replace(SCHEDULE, setup=Setup(batch_records=200)))
         self.assertEqual(({"kept_while_down": 0.9, "in_batches_when_stopped": 1_000, "came_back": 900, "diverting_again_s": 2.0}, []), run())
         self.assertIn("nothing was in a batch", run(in_batches=0)[1][0])
         self.assertIn("were settled in it", run(settled_late=605)[1][0])
         self.assertIn("still went into batches", run(kept=8_000)[1][0])
         self.assertIn("899 came back", run(came_back=899)[1][0])
-        self.assertIn("still in batches", run(left=201)[1][0])
+        self.assertIn("still out", run(left=2)[1][0])
         self.assertIn("it must be within", run(back_at=14.5)[1][0])
 
     def test_diverting_resumes_when_a_record_is_put_into_a_batch(self):

@@ -13,7 +13,7 @@ def at(reports: Iterable[Report], moment: float) -> dict[str, int]:
     for report in reports:
         if report.at <= moment:
             last[(report.fields["attempt"], report.subtask)] = report
-    names = ("received", "kept", "diverted", "bounced", "unsettled")
+    names = ("received", "kept", "diverted", "bounced", "unsettled", "in_flight_batches")
     return {name: sum(report.fields[name] for report in last.values()) for name in names}
 
 

@@ -28,8 +28,9 @@ _REPORTED_S = 0.5
 _NEARLY_ALL = 0.9
 _NEARLY_NONE = 0.01
 
-_STEADY = Setup(profile="60k:15s", checkpoint_ms=700, batch_deadline_ms=2_000)
-_SPIKE = replace(_STEADY, profile="15k:3s,120k:9s,15k:3s")
+_STEADY = Setup(profile="60k:13s", checkpoint_ms=700, batch_deadline_ms=2_000)
+# What a local lane takes that nothing has warmed up, as in mode burst.
+_SPIKE = replace(_STEADY, profile="15k:3s,60k:8s,15k:2s")
 # A checkpoint that was completed so long after a partial was written began after the batch's deadline, so it has the receipt.
 _GRACE_S = 4
 
@@ -72,7 +73,8 @@ def _cloud_stopped(world: World, schedule: Schedule, timeline: Timeline, _struck
     trials = 1 + math.ceil((up - down) / _TRIAL_EACH_S)
     # What had been diverted and not settled before the last word of its settling.
     stranded = max(0, before["unsettled"] - (told["diverted"] - before["diverted"]))
-    returned = then["bounced"] - before["bounced"]
+    # What came back waits for the local lane's turn, perhaps beyond Lambda's return.
+    returned = at(reports, math.inf)["bounced"] - before["bounced"]
     back = first(reports, up, lambda report: report.fields["diverted"] > then["diverted"])
     wrong = _within("diverting after the cloud was back", back, _CLOUD_BACK_S)
     if not before["unsettled"]:
@@ -83,8 +85,8 @@ def _cloud_stopped(world: World, schedule: Schedule, timeline: Timeline, _struck
         wrong.append(f"{_SHUT_S:g} s after the cloud was stopped {tried} of {grown['received']} records still went into batches, more than {trials} trials' worth")
     if returned < stranded:
         wrong.append(f"{stranded} records were in batches when the cloud was stopped, {returned} came back")
-    if then["unsettled"] > batch:
-        wrong.append(f"{then['unsettled']} records were still in batches when the cloud came back, more than one trial's worth")
+    if then["in_flight_batches"] > schedule.setup.parallelism:
+        wrong.append(f"{then['in_flight_batches']} batches were still out when the cloud came back, more than a trial")
     return {"kept_while_down": round(grown["kept"] / max(1, grown["received"]), 4), "in_batches_when_stopped": before["unsettled"],
             "came_back": returned, "diverting_again_s": _rounded(back)}, wrong
 
@@ -180,8 +182,8 @@ SCENARIOS: dict[str, Scenario] = {
                             Fault(9_000, "rescale", params={"to": 2, "by": "savepoint"})), _rescaled),
     # The first leaves orphans behind. Batches are sent all the time.
     "gc": Scenario(_of("gc", replace(_SPIKE, batch_deadline_ms=1_000), Fault(4_000, "cancel_and_restore"),
-                       Fault(11_000, "gc", params={"grace_s": _GRACE_S}))),
-    "jobmanager-ha": Scenario(_of("jobmanager-ha", replace(_STEADY, parallelism=2),
+                       Fault(10_500, "gc", params={"grace_s": _GRACE_S}))),
+    "jobmanager-ha": Scenario(_of("jobmanager-ha", replace(_STEADY, profile="60k:15s", parallelism=2),
                                   Fault(6_000, "kill_jobmanager", params={"zookeeper": True})), _recovered, zookeeper=True),
     "replay": Scenario(lambda seed: Schedule(seed, "replay", _STEADY, (_REPLAYS[seed % 2],)), expect_replay=True),
 }

@@ -20,7 +20,7 @@ _LEAST_FAULTS, _MOST_FAULTS = 10, 13
 _MOST_RESTARTS = 3
 MOST_SUBTASKS = 3
 # How long the spike is in a run that has all kinds of a family.
-_SPIKE_S = {"process": 22, "jobmanager": 12, "function": 16, "s3": 11, "wire": 14, "flink": 18, "clock": 7}
+_SPIKE_S = {"process": 20, "jobmanager": 11, "function": 15, "s3": 11, "wire": 13, "flink": 18, "clock": 6}
 # Families that hit nothing unless batches are sent.
 _NEED_DIVERTING = ("process", "function", "s3", "wire")
 _MOST_OF_A_RULE = 4
