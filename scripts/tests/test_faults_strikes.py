@@ -86,6 +86,9 @@ class PlayTest(unittest.TestCase):
         self.assertEqual([0, 0], [one.times for one in struck])
         self.assertEqual("there was nothing to hit", struck[1].said)
 
+    def test_checkpoints_are_made_to_fail_until_one_has_been_given_up(self):
+        self.assertEqual(1, self.play((3_000, "failing_checkpoints", 1_000), strikes={"failing_checkpoints": 12.5})[1][0].times)
+
     def test_a_job_that_has_yet_to_catch_up_is_still_worth_waiting_for(self):
         late = ((13_000, "s3_slow", 1_000),)
         self.assertEqual(1, self.play(*late, strikes={"s3_slow": 17.0}, works_until=18)[1][0].times)

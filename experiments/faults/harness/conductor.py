@@ -18,6 +18,7 @@ from demo.services import BUCKET
 from . import audit
 from .inject import Injector, Struck
 from .job import Job
+from .kinds import KINDS, WRITTEN
 from .logs import Logs
 from .schedule import Schedule
 from .world import PREFIX, World
@@ -33,8 +34,7 @@ _STUCK_AFTER_S = 75.0
 _AFTER_FAULT_S = 1.5
 # In turn: what one fault has done is not quite over when it ends.
 _BETWEEN_S = 0.3
-# How long a fault whose time is over waits for something to hit; and from then to the input's end nobody waits.
-_PATIENCE_S = 6.0
+# From then to the input's end nobody waits for something to hit.
 _NO_LONGER_S = 1.5
 # Unless it was held up, and works beyond that.
 _CATCHES_UP_S = 8.0
@@ -188,7 +188,7 @@ def _play(world: World, schedule: Schedule, timeline: Timeline, injector: Inject
             timeline.faults[number] = (now, now)
             agenda.append((now + fault.lasts_ms / 1_000, 0, number, "end"))
         elif what == "end":
-            patience = timeline.faults[number][0] + fault.lasts_ms / 1_000 + _PATIENCE_S
+            patience = timeline.faults[number][0] + fault.lasts_ms / 1_000 + (KINDS | WRITTEN)[fault.kind].patience_s
             if one.under_way() or (not one.look() and now < patience and may_wait(now)):
                 agenda.append((time.monotonic() + injector.look_again_s(fault), order, number, what))
                 continue

@@ -23,6 +23,7 @@ class Kind:
     """A kind of fault.
 
     `shortest_ms`, `longest_ms`: how long it lasts; both 0 if it is over at once.
+    `patience_s`: how long one whose time is over waits for something to hit.
     `restarts`: whether it makes Flink start the job anew, which takes seconds: a run can bear few of them.
     """
 
@@ -32,6 +33,7 @@ class Kind:
     longest_ms: int
     draw: Callable[[Dice], Params]
     restarts: bool = False
+    patience_s: float = 6.0
 
 
 def _nothing(_dice: Dice) -> Params:
@@ -107,7 +109,8 @@ KINDS: dict[str, Kind] = {kind.name: kind for kind in [
     _wire("late", lambda dice: {"delay_ms": dice.between(50, 1_500)}),
     _wire("twice"),
 
-    Kind("failing_checkpoints", "flink", 1_200, 3_000, _nothing),
+    # A write to S3 that is refused is tried again and again, until the checkpoint is given up after 8 s.
+    Kind("failing_checkpoints", "flink", 1_200, 3_000, _nothing, patience_s=10.0),
     Kind("savepoint_and_restore", "flink", 0, 0, _nothing, restarts=True),
     Kind("rescale", "flink", 0, 0, lambda dice: {"to": dice.between(1, 3), "by": dice.one_of(("savepoint", "cancel"))}, restarts=True),
     Kind("cancel_and_restore", "flink", 0, 0, _nothing, restarts=True),
