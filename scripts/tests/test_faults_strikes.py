@@ -94,6 +94,7 @@ class PlayTest(unittest.TestCase):
         self.assertEqual(1, self.play(*late, strikes={"s3_slow": 17.0}, works_until=18)[1][0].times)
         self.assertEqual(0, self.play(*late, strikes={"s3_slow": 17.0}, works_until=16)[1][0].times)
         self.assertEqual(("s3_slow", "ends", 20.0), self.play(*late, strikes={"s3_slow": 99}, works_until=99)[0][1])
+        self.assertEqual([], self.play((13_000, "kill_s3", 0), ready={"kill_s3": 50}, works_until=99)[0])
 
     def test_in_turn_a_fault_waits_for_the_one_before(self):
         faults = ((3_000, "rescale", 0), (4_000, "s3_slow", 1_000))
