@@ -12,7 +12,7 @@ from demo.options import ROOT
 
 sys.path.insert(0, str(ROOT / "experiments" / "faults"))
 
-from harness.flink import Refused  # noqa: E402
+from harness.flink import CheckpointTime, Refused  # noqa: E402
 from harness.job import Job  # noqa: E402
 from harness.schedule import Schedule, Setup  # noqa: E402
 
@@ -107,6 +107,12 @@ class JobTest(unittest.TestCase):
             answers[:] = [Refused("no place for it")]
             flink.over = False
             self.assertEqual("goes on without: no place for it", job.stop_and_restore())
+
+    def test_a_checkpoint_that_failed_counts_for_the_time_in_which_it_was_under_way(self):
+        flink = FakeFlink()
+        flink.checkpoint_times = lambda job: [CheckpointTime(began, 500, status) for began, status in
+                                              ((100, "FAILED"), (600, "FAILED"), (1_000, "COMPLETED"), (1_900, "FAILED"), (2_100, "FAILED"))]
+        self.assertEqual(2, self.job(flink).failed_in("job0", 1_000, 2_000))
 
     def test_asking_twice_counts_a_submissions_checkpoints_once(self):
         job = self.job(FakeFlink(completed=4))

@@ -89,6 +89,11 @@ class PlayTest(unittest.TestCase):
     def test_checkpoints_are_made_to_fail_until_one_has_been_given_up(self):
         self.assertEqual(1, self.play((3_000, "failing_checkpoints", 1_000), strikes={"failing_checkpoints": 12.5})[1][0].times)
 
+    def test_what_says_itself_when_it_is_enough_goes_on_until_then(self):
+        with mock.patch.object(FakeInjector, "begin", lambda injector, fault: Struck(fault, 5, enough=lambda: injector._clock.now >= 9.0,
+                                                                                    undo=lambda: injector.said.append(round(injector._clock.now, 1)))):
+            self.assertEqual([9.0], self.play((3_000, "failing_checkpoints", 1_000))[0])
+
     def test_a_job_that_has_yet_to_catch_up_is_still_worth_waiting_for(self):
         late = ((13_000, "s3_slow", 1_000),)
         self.assertEqual(1, self.play(*late, strikes={"s3_slow": 17.0}, works_until=18)[1][0].times)
@@ -186,7 +191,7 @@ class InjectorTest(unittest.TestCase):
         self.log = Path(self.enterContext(tempfile.TemporaryDirectory())) / "taskmanager-0.log"
         self.log.touch()
         job = types.SimpleNamespace(checkpoints=lambda: "file:///x", block_checkpoints=lambda: None, failed_checkpoints=lambda: self.failed,
-                                    at_work=lambda: True, latest=lambda: None)
+                                    at_work=lambda: True, latest=lambda: None, id="j")
         self.injector = Injector(self.world, job, Logs({"taskmanager-0": self.log}))
 
     def test_an_instance_is_killed_when_it_works(self):
@@ -259,16 +264,27 @@ class InjectorTest(unittest.TestCase):
         self.assertEqual(1, struck.look())
 
 
-    def test_a_checkpoints_write_that_is_refused_strikes_only_if_flink_says_so(self):
-        rules = types.SimpleNamespace(add=lambda rule: None, struck=lambda rule: 7, remove=lambda rule: 7)
-        self.world.s3_rules, self.injector._job.checkpoints = rules, lambda: "s3://x"
-        struck = self.injector.begin(Fault(0, "failing_checkpoints"))
-        struck.undo()
-        self.assertEqual(0, struck.look())
-        struck = self.injector.begin(Fault(0, "failing_checkpoints"))
-        self.failed = 2
-        struck.undo()
-        self.assertEqual(2, struck.look())
+    def test_in_s3_checkpoints_fail_when_one_has_had_its_time_and_count_when_flink_says_so_afterwards(self):
+        fired, clock, asked = [0], Clock(), []
+        clock.time_ns = lambda: int(clock.now * 1e9)
+        self.world.s3_rules = types.SimpleNamespace(add=lambda rule: None, struck=lambda rule: fired[0], remove=lambda rule: fired[0])
+        job = self.injector._job
+        job.checkpoints, job.id, job.failed_in = (lambda: "s3://x"), "j", lambda *given: asked.append(given) or self.failed
+        with mock.patch.object(inject, "time", clock):
+            struck = self.injector.begin(Fault(0, "failing_checkpoints"))
+            clock.now = 20.0
+            self.assertFalse(struck.enough())
+            fired[0] = 7
+            self.assertFalse(struck.enough())
+            clock.now = 28.0
+            self.assertFalse(struck.enough())
+            clock.now = 29.0
+            self.assertTrue(struck.enough())
+            struck.undo()
+            self.assertEqual(0, struck.look())
+            self.failed = 2
+            self.assertEqual(2, struck.look())
+            self.assertEqual(("j", 0, 29_000), asked[0])
 
     def test_a_sidecar_that_is_not_there_cannot_be_stopped(self):
         self.world.pids = lambda part: []

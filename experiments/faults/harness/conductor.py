@@ -189,7 +189,8 @@ def _play(world: World, schedule: Schedule, timeline: Timeline, injector: Inject
             agenda.append((now + fault.lasts_ms / 1_000, 0, number, "end"))
         elif what == "end":
             patience = timeline.faults[number][0] + fault.lasts_ms / 1_000 + (KINDS | WRITTEN)[fault.kind].patience_s
-            if one.under_way() or (not one.look() and now < patience and may_wait(now)):
+            hit = one.enough() if one.enough else one.look() > 0
+            if one.under_way() or (not hit and now < patience and may_wait(now)):
                 agenda.append((time.monotonic() + injector.look_again_s(fault), order, number, what))
                 continue
             one.undo()

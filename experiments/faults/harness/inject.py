@@ -16,7 +16,7 @@ from .kinds import CHECKPOINTS, KINDS, WRITTEN
 from .logs import Logs
 from .proxy import Trouble
 from .schedule import Fault
-from .world import World
+from .world import CHECKPOINT_S, World
 
 
 # The valve's words when nobody listens; the sidecar's, when Lambda does not, are others.
@@ -36,6 +36,8 @@ class Struck:
     undo: Callable[[], None] = field(default=lambda: None, repr=False)
     # How often it has hit something so far, if that is not known from the start.
     hits: Callable[[], int] | None = field(default=None, repr=False)
+    # Whether it may end, if that is not known from its hits.
+    enough: Callable[[], bool] | None = field(default=None, repr=False)
     # Whether it is still being brought about.
     under_way: Callable[[], bool] = field(default=lambda: False, repr=False)
 
@@ -248,16 +250,28 @@ class Injector:
     # ------------------------------------------------------------------ Flink and the clock
 
     def _failing_checkpoints(self, struck: Struck) -> None:
-        before = self._job.failed_checkpoints()
-        if self._job.checkpoints().startswith("s3://"):
-            rule = Struck(struck.fault)
-            self._rule(rule, {"kind": "500", "key_contains": CHECKPOINTS})
-            refused, lift = rule.look, rule.undo
-        else:
-            refused, lift = (lambda: 1), self._job.block_checkpoints() or (lambda: None)
-        # Flink has to say so.
-        struck.undo = lift
-        _while_it_lasts(struck, lambda: min(refused(), self._job.failed_checkpoints() - before))
+        before, submission = self._job.failed_checkpoints(), str(self._job.id)
+        if not self._job.checkpoints().startswith("s3://"):
+            struck.undo = self._job.block_checkpoints() or struck.undo
+            # Flink has to say so.
+            _while_it_lasts(struck, lambda: self._job.failed_checkpoints() - before)
+            return
+        rule, began_ms, refused_at = Struck(struck.fault), _wall_ms(), math.inf
+        self._rule(rule, {"kind": "500", "key_contains": CHECKPOINTS})
+
+        def enough() -> bool:
+            """A write that is refused is tried again until its checkpoint's time is over."""
+            nonlocal refused_at
+            if rule.look() and refused_at == math.inf:
+                refused_at = time.monotonic()
+            return time.monotonic() - refused_at > CHECKPOINT_S + 0.5
+
+        def undo() -> None:
+            rule.undo()
+            ended_ms = _wall_ms()
+            # Flink counts it only when it may clear away what there is of it, which is refused as well until now.
+            struck.hits = lambda: min(rule.times, self._job.failed_in(submission, began_ms, ended_ms))
+        struck.enough, struck.undo = enough, undo
 
     def _savepoint_and_restore(self, struck: Struck) -> None:
         self._aside(struck, lambda: self._job.stop_and_restore(struck.fault.params.get("older", False)))
@@ -288,6 +302,10 @@ class Injector:
 
     def _gc(self, struck: Struck) -> None:
         self._aside(struck, lambda: in_mid_run(self._world, self._job, struck.fault.params["grace_s"]), "orphans removed")
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def stepped(told_ms: int, now_s: float, step_s: int) -> bool:

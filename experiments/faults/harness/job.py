@@ -160,6 +160,14 @@ class Job:
         self.take_stock()
         return self.checkpoints_failed
 
+    def failed_in(self, submission: str, start_ms: int, end_ms: int) -> int:
+        """How many of a submission's checkpoints failed that were under way in a time; 0 while nobody answers."""
+        try:
+            times = self._flink.checkpoint_times(submission)
+        except (Refused, KeyError):
+            return 0
+        return sum(one.status == "FAILED" and start_ms <= one.began_ms + one.took_ms and one.began_ms <= end_ms for one in times)
+
     # ------------------------------------------------------------------ operations
 
     def cancel(self) -> bool:

@@ -29,6 +29,7 @@ from .schedule import Schedule
 PREFIX = "faults"
 # Enough for the whole job at the highest parallelism on one TaskManager, when the other is gone.
 _SLOTS = 3
+CHECKPOINT_S = 8
 _FUNCTION_TIMEOUT = "3s"
 _CLUSTER = str(ROOT / "scripts" / "flink-cluster.sh")
 _UP_S = 20.0
@@ -114,7 +115,9 @@ class World:
             "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
             "execution.checkpointing.num-retained": "3",
             # A disturbed checkpoint shall not hold up the next one for ten minutes.
-            "execution.checkpointing.timeout": "8 s",
+            "execution.checkpointing.timeout": f"{CHECKPOINT_S} s",
+            # Which one failed is asked for at the end of a run.
+            "web.checkpoints.history": "300",
             # One that does not find its way to a JobManager that was started anew at the old address (its old connection is kept
             # half dead) ends, and the supervisor starts another; Flink's default is 5 min.
             "taskmanager.registration.timeout": "15 s",
