@@ -121,6 +121,12 @@ class JobTest(unittest.TestCase):
         job.id = "job1"
         self.assertEqual((6, 8), (job.failed_checkpoints(), job.checkpoints_completed))
 
+    def test_a_job_that_restarts_goes_on(self):
+        flink = FakeFlink()
+        job, states = self.job(flink), ["RESTARTING", "RUNNING", "FINISHED", None]
+        flink.state = lambda job_id, timeout_s=0: states.pop(0)
+        self.assertEqual([True, True, False, False], [job.goes_on() for _ in range(4)])
+
     def test_a_job_that_somebody_restarts_is_not_at_work(self):
         job = self.job(FakeFlink())
         self.assertTrue(job.at_work())

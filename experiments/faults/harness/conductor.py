@@ -37,7 +37,7 @@ _BETWEEN_S = 0.3
 # From then to the input's end nobody waits for something to hit.
 _NO_LONGER_S = 1.5
 # Unless it was held up, and works beyond that.
-_CATCHES_UP_S = 8.0
+_CATCHES_UP_S = 12.0
 _LINES = 4
 _WIDTH = 200
 _OF_THE_JOB = ("submissions", "flink_restarts", "checkpoints_completed", "checkpoints_failed")

@@ -82,7 +82,7 @@ class Injector:
 
     def has_work(self) -> bool:
         """Whether the job goes on, whatever its input's end."""
-        return self._job.at_work()
+        return self._job.goes_on()
 
     @staticmethod
     def look_again_s(fault: Fault) -> float:

@@ -20,6 +20,7 @@ _OVER = ("FINISHED", "FAILED", "CANCELED")
 _GONE_S, _UP_S = 25.0, 40.0
 # More checkpoints than a fault lasts.
 _STONES = 40
+_SAVEPOINT_S = 15.0
 _NEVER_MS = 24 * 3_600_000
 # How long a job that was restored may take until it has done something, before that is given up.
 _WORKS_S = 10.0
@@ -134,6 +135,10 @@ class Job:
         finally:
             self._lock.release()
 
+    def goes_on(self) -> bool:
+        """Whether it has not ended; keeps nobody waiting."""
+        return bool(self.id) and self._flink.state(self.id, 0.5) not in (None, *_OVER)
+
     def take_stock(self) -> None:
         """Asks for this submission's restarts and checkpoints, before its JobManager forgets them."""
         if submission := self.id:
@@ -227,13 +232,13 @@ class Job:
             return f"goes on from {_name(savepoint)}"
 
     def _savepoint(self) -> str:
-        """Stops it with a savepoint. A job that runs may have tasks that do not yet: then Flink says so, and is asked again."""
-        deadline = time.monotonic() + _UP_S / 4
+        """Stops it with a savepoint. One that fails, since tasks are still starting or too busy, is asked for again."""
+        deadline = time.monotonic() + _SAVEPOINT_S
         while True:
             try:
                 return self._flink.stop_with_savepoint(str(self.id), f"{self.checkpoints()}/savepoints")
             except Refused as refused:
-                if "Not all required tasks" not in str(refused) or time.monotonic() > deadline:
+                if "the savepoint failed" not in str(refused) or time.monotonic() > deadline:
                     raise
             time.sleep(0.25)
 
