@@ -10,6 +10,7 @@ replaced by one that knows nothing.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import os
@@ -18,8 +19,9 @@ import statistics
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -47,6 +49,7 @@ WATCH_ONLY = {
 }
 # Everything stays local by the operator's word; the controller thinks as ever, with its own thresholds.
 LOCAL = {"SPILLWAY_POLICY_MODE": "local"}
+_NEAR = 180_000.0
 # What a sidecar needs to be there.
 _START_S = 0.5
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -58,9 +61,50 @@ def profile(near: float, loads: list[float], hold_s: int, flood_s: int) -> str:
     return ",".join([*steps, f"{round(near * 2)}:{flood_s}s"])
 
 
-def measure(console: Console, arguments: argparse.Namespace, spec: str, policy: dict[str, str], fresh_at_s: tuple[float, ...] = ()) -> dict:
-    """One run with nothing diverted, thanks to `policy`; all samples. At each of `fresh_at_s` the sidecar is replaced by another at the same address."""
-    chosen = options.parse(["--profile", spec, "--burst", "on", "--out", str(OUT)])
+@dataclasses.dataclass(frozen=True)
+class World:
+    """Cloud, cluster and sidecar, for jobs one after the other."""
+
+    console: Console
+    processes: Processes
+    placement: Placement
+    folder: Path
+    cloud: services.LocalCloud
+    cluster: services.Cluster
+    options: options.Options
+    sidecar: str
+
+    def job(self, spec: str, fresh_at_s: tuple[float, ...] = (), cancel_at_s: float | None = None) -> dict:
+        """Runs one; all samples. At each of `fresh_at_s` the sidecar is replaced by another at the same address."""
+        chosen = dataclasses.replace(self.options, profile_spec=spec, profile=options.parse(["--profile", spec]).profile)
+        left, replaced, canceled = list(fresh_at_s), [], False
+        with self.placement.out_of_the_way():
+            job = self.cluster.submit(self.processes, chosen, run.own_text(chosen), self.folder, self.sidecar)
+
+            def when_due() -> None:
+                nonlocal canceled
+                second = time.time() - job.due_start_ms / 1000
+                if left and second >= left[0]:
+                    left.pop(0)
+                    self.replace_sidecar()
+                    replaced.append(round(time.time() * 1000))
+                if cancel_at_s and second >= cancel_at_s and not canceled:
+                    canceled = True
+                    urllib.request.urlopen(urllib.request.Request(f"{job.rest_url}/jobs/{job.id}?mode=cancel", method="PATCH"), timeout=10).close()
+
+            samples = _follow(self, job, when_due, "CANCELED" if cancel_at_s else "FINISHED")
+        return {"profile": spec, "due_start_ms": job.due_start_ms, "sidecar_replaced_ms": replaced, "samples": samples}
+
+    def replace_sidecar(self) -> None:
+        """Another process at the same address, which knows nothing."""
+        self.processes.stop("sidecar")
+        services.start_sidecar(self.processes, self.placement, self.folder, self.options, self.cluster, self.cloud, self.sidecar.removeprefix("http://"))
+
+
+@contextlib.contextmanager
+def world(console: Console, arguments: argparse.Namespace, policy: dict[str, str]) -> Iterator[World]:
+    """A fresh one, in which nothing is diverted, thanks to `policy`."""
+    chosen = options.parse(["--burst", "on", "--out", str(OUT)])
     chosen = dataclasses.replace(chosen, sidecar_environment=policy | dict(item.split("=", 1) for item in arguments.env))
     folder = Path(tempfile.mkdtemp(prefix="capacity-", dir=OUT))
     placement = Placement.of_this_machine()
@@ -72,28 +116,16 @@ def measure(console: Console, arguments: argparse.Namespace, spec: str, policy: 
             cloud = services.LocalCloud.start(processes, placement, folder)
             cluster = services.Cluster.start(processes, placement, folder, cloud)
             sidecar = services.start_sidecar(processes, placement, folder, chosen, cluster, cloud)
-            with placement.out_of_the_way():
-                job = cluster.submit(processes, chosen, run.own_text(chosen), folder, sidecar)
-                left, replaced = list(fresh_at_s), []
-
-                def replace_when_due() -> None:
-                    if left and time.time() * 1000 >= job.due_start_ms + left[0] * 1000:
-                        left.pop(0)
-                        processes.stop("sidecar")
-                        services.start_sidecar(processes, placement, folder, chosen, cluster, cloud, sidecar.removeprefix("http://"))
-                        replaced.append(round(time.time() * 1000))
-
-                samples = _follow(console, cluster, job, sidecar, replace_when_due)
+            yield World(console, processes, placement, folder, cloud, cluster, chosen, sidecar)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         console.clear()
-    return {"profile": spec, "due_start_ms": job.due_start_ms, "sidecar_replaced_ms": replaced, "samples": samples}
 
 
-def _follow(console: Console, cluster: services.Cluster, job: services.Job, sidecar: str, before_each: Callable[[], None]) -> list[dict]:
+def _follow(found: World, job: services.Job, before_each: Callable[[], None], end: str) -> list[dict]:
     samples: list[dict] = []
     worker = rest.get(f"{job.rest_url}/taskmanagers")["taskmanagers"][0]["id"]
-    pid = _worker_pid(cluster)
+    pid = _worker_pid(found.cluster)
     vertices = []
     state = "CREATED"
     while state not in ("FINISHED", "FAILED", "CANCELED"):
@@ -102,14 +134,14 @@ def _follow(console: Console, cluster: services.Cluster, job: services.Job, side
         try:
             state = job.state()
             vertices = vertices or [vertex["id"] for vertex in rest.get(f"{job.rest_url}/jobs/{job.id}")["vertices"]]
-            sample = _sample(job, sidecar, worker, vertices, pid)
+            sample = _sample(job, found.sidecar, worker, vertices, pid)
             if sample:
                 samples.append(sample)
-                console.live(f"received {sample['received']:,}, capacity {sample['capacity_per_s']}")
+                found.console.live(f"received {sample['received']:,}, capacity {sample['capacity_per_s']}")
         except (rest.Unreachable, IndexError, KeyError):
             pass
         time.sleep(max(0.0, began + _POLL_S - time.monotonic()))
-    if state != "FINISHED":
+    if state != end:
         raise DemoError(70, f"the job is {state}: {job.cause()}")
     return samples
 
@@ -188,7 +220,7 @@ def main(argv: list[str]) -> int:
     """Runs, and keeps the raw samples."""
     parser = argparse.ArgumentParser(prog="capacity.py", description=__doc__)
     parser.add_argument("--warm", action="store_true", help="warm the lane first, and start a new sidecar before each load")
-    parser.add_argument("--near", type=float, default=180_000, metavar="RATE", help="records/s that the lane is thought to take (default %(default)s)")
+    parser.add_argument("--near", type=float, metavar="RATE", help=f"records/s that the lane is thought to take (default {_NEAR:.0f}; with --warm tried out)")
     parser.add_argument("--loads", metavar="SHARE,...", help="of --near, one after the other (default 0.5,0.7,0.9; warm 0.55,0.75)")
     parser.add_argument("--hold", type=int, default=18, metavar="S", help="seconds of each load (default %(default)s)")
     parser.add_argument("--flood", type=int, default=10, metavar="S", help="seconds of more than --near (default %(default)s)")
@@ -204,17 +236,24 @@ def main(argv: list[str]) -> int:
 
 def _cold(console: Console, arguments: argparse.Namespace, loads: list[float]) -> dict:
     """The loads from the job's start on; one sample a second is kept."""
-    found = measure(console, arguments, profile(arguments.near, loads, arguments.hold, arguments.flood), WATCH_ONLY)
-    summary = judge(found["samples"], found["due_start_ms"], loads, arguments.hold, arguments.flood)
-    return _kept(found) | {"loads": loads, "summary": summary}
+    with world(console, arguments, WATCH_ONLY) as found:
+        made = found.job(profile(arguments.near or _NEAR, loads, arguments.hold, arguments.flood))
+    summary = judge(made["samples"], made["due_start_ms"], loads, arguments.hold, arguments.flood)
+    return _kept(made) | {"loads": loads, "summary": summary}
 
 
 def _warm(console: Console, arguments: argparse.Namespace, loads: list[float]) -> dict:
     """The loads on a lane that is warm, each with a sidecar that knows nothing."""
-    parts = warm.parts(arguments.near, loads, arguments.hold, arguments.flood)
-    fresh_at_s = tuple(part.start_s - _START_S for part in parts if part.kind == "hold")
-    found = measure(console, arguments, warm.profile(parts), LOCAL, fresh_at_s)
-    return _kept(found) | {"loads": loads, "summary": warm.judge(found["samples"], found["due_start_ms"], parts)}
+    with world(console, arguments, LOCAL) as found:
+        near = arguments.near
+        if not near:
+            # What the lane takes today: the machine is twice as fast at times.
+            tried = found.job(warm.TRY, cancel_at_s=warm.TRY_S)
+            near = warm.tried(tried["samples"], tried["due_start_ms"])
+            console.step(f"the lane takes about {near:,.0f} records/s")
+        parts = warm.parts(near, loads, arguments.hold, arguments.flood)
+        made = found.job(warm.profile(parts), tuple(part.start_s - _START_S for part in parts if part.kind == "hold"))
+    return _kept(made) | {"near": near, "loads": loads, "summary": warm.judge(made["samples"], made["due_start_ms"], parts)}
 
 
 def _kept(found: dict) -> dict:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Iterable
 
 # For the JVM to compile both ways of a record: half a load, a spike, and the rest until the mode is armed again.
-_WARM_UP = ((0.5, 20), (1.6, 15), (0.3, 15))
+_WARM_UP = ((0.5, 12), (1.6, 12), (0.3, 10))
 BY, HALF_PERIOD_MS = 0.1, 2_500
 
 

@@ -6,6 +6,8 @@ import statistics
 from dataclasses import dataclass
 from typing import Iterable
 
+# A job that shows what the lane takes today, up to when, and of that the part that counts. It is canceled then, with all that piled up.
+TRY, TRY_S, _TRIED_S = "50k:5s,400k:60s", 45, 10
 # A JVM that has compiled nothing yet takes this share of the load that its warm lane is near.
 _COLD, _COLD_S = 0.5, 10
 # How long the lane is saturated at first, for the compiler to be done, and of that the part that counts: the end.
@@ -13,7 +15,7 @@ WARM_UP_S, _WARM_S = 60, 15
 # A little more than the lane takes, so that what piles up is soon gone.
 _FLOOD = 1.3
 # What piled up has to be gone before a load is held; meanwhile hardly anything new is due.
-_REST, _FIRST_REST_S, _REST_S = 0.1, 40, 20
+_REST, _FIRST_REST_S, _REST_S = 0.1, 30, 12
 # Of a saturated part its first seconds are left out: the buffers fill.
 _FILLING_S = 2
 # The issue's "after 10 s".
@@ -47,6 +49,11 @@ def parts(near: float, loads: Iterable[float], hold_s: int, flood_s: int) -> lis
 def profile(found: Iterable[Part]) -> str:
     """As the job takes it."""
     return ",".join(f"{part.rate}:{part.end_s - part.start_s}s" for part in found)
+
+
+def tried(samples: list[dict], due_start_ms: int) -> float:
+    """What the lane took in the end."""
+    return rate([one for one in samples if TRY_S - _TRIED_S <= (one["report_ms"] - due_start_ms) / 1000 <= TRY_S], "kept")
 
 
 def judge(samples: list[dict], due_start_ms: int, found: list[Part]) -> dict:

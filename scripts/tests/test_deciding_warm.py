@@ -26,6 +26,10 @@ class WarmTest(unittest.TestCase):
         self.parts = warm.parts(100_000, (0.55, 0.75), 18, 10)
         self.holds = [part for part in self.parts if part.kind == "hold"]
 
+    def test_how_much_the_lane_takes_is_tried_out_at_its_end(self):
+        parts = [warm.Part("flood", 400_000, 0, 60)]
+        self.assertEqual(120_000, warm.tried(samples(parts, lambda second: 120_000 if second >= 35 else 50_000, lambda _: None), 1_000_000))
+
     def test_each_load_follows_a_saturation_and_is_followed_by_one(self):
         self.assertEqual(["cold", "flood", "rest", "hold", "flood", "rest", "hold", "flood", "rest"], [part.kind for part in self.parts])
         self.assertEqual([55_000, 75_000], [hold.rate for hold in self.holds])
