@@ -79,7 +79,7 @@ class World:
         chosen = dataclasses.replace(self.options, profile_spec=spec, profile=options.parse(["--profile", spec]).profile)
         left, replaced, canceled = list(fresh_at_s), [], False
         with self.placement.out_of_the_way():
-            job = self.cluster.submit(self.processes, chosen, run.own_text(chosen), self.folder, self.sidecar)
+            job = self.cluster.submit(self.processes, chosen, run.own_text(chosen), self.folder, self.sidecar, f"{services.OUTPUT}/{time.time_ns()}")
 
             def when_due() -> None:
                 nonlocal canceled
