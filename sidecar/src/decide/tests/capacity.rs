@@ -165,3 +165,68 @@ fn the_lower_bound_is_no_less_than_what_was_just_shown() {
     capacity.ordinary(rate(190_000.0), at(9_000));
     assert_eq!(capacity.estimate(at(9_500)).unwrap().low, rate(190_000.0));
 }
+/// Of `experiments/deciding/results/curve.json`, a warm worker with one processor: k/s kept, share of the processor, busy
+/// share of the busiest task, a row a second. Saturated ten to thirty seconds later, it took 197.7 k/s.
+const WARM: [[(f64, f64, f64); 9]; 3] = [
+    [
+        (90.1, 0.79, 0.6),
+        (90.1, 0.68, 0.53),
+        (90.1, 0.59, 0.44),
+        (89.9, 0.68, 0.51),
+        (89.9, 0.56, 0.49),
+        (90.1, 0.56, 0.49),
+        (90.1, 0.66, 0.56),
+        (89.8, 0.68, 0.54),
+        (89.8, 0.59, 0.48),
+    ],
+    [
+        (125.6, 0.72, 0.66),
+        (122.3, 0.73, 0.67),
+        (130.1, 0.77, 0.72),
+        (125.9, 0.69, 0.63),
+        (125.6, 0.87, 0.81),
+        (126.5, 0.86, 0.84),
+        (126.0, 0.82, 0.78),
+        (125.6, 0.66, 0.63),
+        (126.4, 0.76, 0.72),
+    ],
+    [
+        (170.2, 0.93, 0.91),
+        (162.9, 0.86, 0.84),
+        (161.5, 0.85, 0.83),
+        (162.2, 0.86, 0.82),
+        (161.8, 0.79, 0.78),
+        (160.6, 0.97, 0.94),
+        (162.7, 0.91, 0.9),
+        (162.6, 0.78, 0.78),
+        (161.2, 1.0, 0.98),
+    ],
+];
+
+#[test]
+fn ten_seconds_at_half_load_of_a_warm_lane_tell_its_capacity_within_15_percent() {
+    for recorded in WARM {
+        let mut capacity = Capacity::default();
+        for (second, (kept, worker, task)) in (1..).zip(recorded) {
+            let load = LaneLoad {
+                worker_cores: Some(1),
+                downstream_busy: Some(Share::new(task)),
+                window: SAMPLE,
+                ..cpu(worker)
+            };
+            capacity.see(
+                rate(kept * 1e3),
+                &load,
+                at(second * 1000),
+                &Policy::default(),
+            );
+        }
+        let over = known(&capacity) / 197_700.0;
+        assert!(
+            (over - 1.0).abs() < 0.15,
+            "at {} k/s: {over}",
+            recorded[0].0
+        );
+        println!("{} k/s: {over:.3} of the saturation is told", recorded[8].0);
+    }
+}
