@@ -266,6 +266,8 @@ def swung(console: Console, name: str, profile: str, arguments: argparse.Namespa
     end = report["run"]["due_start_ms"] + report["run"]["profile_ms"]
     rows, modes = swing.over_time(swing.decisions(trace)), mode_changes(trace)
     found = swing.judge(rows, [mode["wall_ms"] for mode in modes[1:]], (start, end))
+    if not found:
+        raise DemoError(1, f"{name}: the capacity was not known while the load swung; see {trace}")
     return {"profile": profile, "report": report, "modes": modes, "swing_ms": [start, end], "over_time": rows, "summary": found | {
         "diverted_share": round(report["records"]["diverted"] / report["records"]["received"], 3), "p99_ms": report["both_ms"]["p99"],
     }}

@@ -67,15 +67,18 @@ def over_time(steps: Iterable[tuple[dict, dict]], every_ms: int = 500) -> list[d
 
 
 def judge(rows: list[dict], changes_ms: Iterable[int], swing: tuple[int, int]) -> dict:
-    """What happened between the swing's start and end, both as wall clock in ms."""
+    """What happened between the swing's start and end, both as wall clock in ms; nothing if no capacity was known then."""
     start, end = swing
     seen = [row for row in rows if start <= row["wall_ms"] < end and row["engage_threshold_per_s"]]
     changes = [at for at in changes_ms if start <= at < end]
+    if not seen:
+        return {}
     minutes = (end - start) / 60_000
     over = [row["arrival_per_s"] > row["engage_threshold_per_s"] for row in seen]
     thresholds = [row["engage_threshold_per_s"] for row in seen]
     return {
         "minutes": round(minutes, 2), "changes": len(changes), "changes_a_minute": round(len(changes) / minutes, 2),
+        "most_in_a_minute": max((sum(at <= other < at + 60_000 for other in changes) for at in changes), default=0),
         "changes_at_s": [round((at - start) / 1_000, 1) for at in changes],
         "load_above_threshold": round(sum(over) / len(over), 3), "load_below_threshold": round(1 - sum(over) / len(over), 3),
         "crossings": sum(one != other for one, other in zip(over, over[1:])),

@@ -20,6 +20,10 @@ _REST, _FIRST_REST_S, _REST_S = 0.1, 30, 12
 _FILLING_S = 2
 # The "after 10 s".
 SETTLED_S = 10
+# A flood of which more than this is taken has not saturated the lane.
+_LESS = 0.97
+# The "at least 50 % load".
+_LEAST_LOAD = 0.5
 # A hold during which records are still later than this is none.
 _LATE_S = 0.5
 
@@ -64,23 +68,29 @@ def judge(samples: list[dict], due_start_ms: int, found: list[Part]) -> dict:
     def between(start_s: float, end_s: float) -> list[dict]:
         return [one for one in samples if start_s <= second(one) <= end_s]
 
-    def saturation(flood: Part) -> float:
-        start = max(flood.start_s + _FILLING_S, flood.end_s - _WARM_S)
-        return rate(between(start, flood.end_s), "kept")
+    def counted(flood: Part) -> list[dict]:
+        return between(max(flood.start_s + _FILLING_S, flood.end_s - _WARM_S), flood.end_s)
 
     def row(index: int) -> dict:
         hold = found[index]
-        before, after = (saturation(part) for part in (_flood_before(found, index), found[index + 1]))
+        floods = (_flood_before(found, index), found[index + 1])
+        before, after = (rate(counted(part), "kept") for part in floods)
+        # A lane that takes all that is due is not saturated.
+        saturated = all(rate(counted(part), "received") < _LESS * part.rate for part in floods)
         mean = (before + after) / 2
         whole, settled = between(hold.start_s, hold.end_s), between(hold.start_s + SETTLED_S, hold.end_s)
         told = [one["capacity_per_s"] for one in settled if one["capacity_per_s"]]
+        first = settled[0]["capacity_per_s"]
+        share = rate(settled, "received") / mean
         late_s = (due(found, second(whole[0])) - whole[0]["received"]) / hold.rate
         cpu = rate(settled, "cpu_ns") / 1e9
         return {
-            "rate_per_s": round(rate(settled, "received")), "of_saturation": round(rate(settled, "received") / mean, 3),
+            "rate_per_s": round(rate(settled, "received")), "of_saturation": round(share, 3),
             "saturation_before_per_s": round(before), "saturation_after_per_s": round(after), "cpu": round(cpu, 3),
-            "compiling": round(compiling(whole), 3), "late_at_start_s": round(late_s, 2), "fair": late_s < _LATE_S,
-            "after_10_s": told and round(told[0]), "after_10_s_over_saturation": told and round(told[0] / mean, 3),
+            "compiling": round(compiling(whole), 3), "late_at_start_s": round(late_s, 2), "saturated": saturated,
+            "fair": late_s < _LATE_S and saturated and share >= _LEAST_LOAD,
+            "after_10_s": first and round(first), "after_10_s_over_saturation": first and round(first / mean, 3),
+            "after_10_s_over_before_and_after": first and [round(first / before, 3), round(first / after, 3)],
             "later_over_saturation": told and [round(f(told) / mean, 3) for f in (min, statistics.median, max)],
         }
 

@@ -52,6 +52,16 @@ class SwingTest(unittest.TestCase):
         self.assertEqual((2, 2.0, [0.0, 30.0]), (found["changes"], found["changes_a_minute"], found["changes_at_s"]))
         self.assertEqual((0.25, 0.75), (found["load_above_threshold"], found["load_below_threshold"]))
         self.assertEqual(59, found["crossings"])
+        self.assertEqual(2, found["most_in_a_minute"])
+
+    def test_the_worst_minute_counts_wherever_it_begins(self):
+        rows = swing.over_time([step(500 * number, 90_000) for number in range(400)])
+        found = swing.judge(rows, [10_000, 50_000, 69_999, 70_000, 130_000], (0, 180_000))
+        self.assertEqual(3, found["most_in_a_minute"])
+
+    def test_a_swing_without_a_known_capacity_tells_nothing(self):
+        rows = swing.over_time([({"wall_ms": 1, "decision": decision() | {"capacity": None, "arrival_per_s": 1.0}}, POLICY)])
+        self.assertEqual({}, swing.judge(rows, [], (0, 180_000)))
 
 
 if __name__ == "__main__":

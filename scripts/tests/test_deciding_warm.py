@@ -62,6 +62,23 @@ class WarmTest(unittest.TestCase):
         rows = warm.judge(found, 1_000_000, self.parts)["holds"]
         self.assertEqual([False, False], [row["fair"] for row in rows])
 
+    def test_a_flood_that_the_lane_takes_is_no_saturation(self):
+        found = samples(self.parts, lambda _: 500_000, lambda _: 100_000.0)
+        row = warm.judge(found, 1_000_000, self.parts)["holds"][0]
+        self.assertEqual((False, False), (row["saturated"], row["fair"]))
+
+    def test_less_than_half_the_load_is_not_what_was_asked(self):
+        found = samples(self.parts, lambda _: 125_000, lambda _: 100_000.0)
+        rows = warm.judge(found, 1_000_000, self.parts)["holds"]
+        self.assertEqual([(0.44, False), (0.6, True)], [(row["of_saturation"], row["fair"]) for row in rows])
+
+    def test_what_is_not_known_after_ten_seconds_has_no_figure_however_soon_it_is(self):
+        start = self.holds[0].start_s
+        found = samples(self.parts, lambda _: 100_000, lambda second: 90_000.0 if second > start + 11 else None)
+        row = warm.judge(found, 1_000_000, self.parts)["holds"][0]
+        self.assertIsNone(row["after_10_s_over_saturation"])
+        self.assertEqual([0.9, 0.9, 0.9], row["later_over_saturation"])
+
     def test_a_sidecar_that_tells_nothing_has_no_figure(self):
         found = samples(self.parts, lambda _: 100_000, lambda _: None)
         self.assertFalse(warm.judge(found, 1_000_000, self.parts)["holds"][0]["after_10_s_over_saturation"])
