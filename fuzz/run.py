@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Fuzzes the targets in turns until each has had its processor time: run.py [--minutes M] [TARGET...]. See README.md.
 
-Goes on where it was stopped: results/totals.txt says what each target has had since it was built. A target with a finding gets no more turns.
+Goes on where it was stopped: results/totals.txt says what each target has had, and what counts is what it had since its last
+finding. A target with a finding gets no more turns until the next call.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ def targets() -> list[str]:
 
 
 def spent(target: str) -> float:
-    """Processor seconds that a target has had as it is built now."""
-    built = time.strftime("%FT%TZ", time.gmtime((BUILT / target).stat().st_mtime))
-    turns = re.findall(rf"^{target} rc=0 cpu=([\d.]+) ([\d.]+) .* (\S+Z)$", TOTALS.read_text(encoding="utf-8"), re.MULTILINE)
-    return sum(float(user) + float(system) for user, system, at in turns if at > built)
+    """Processor seconds that a target has had since its last finding."""
+    turns = re.findall(rf"^{target} rc=(\d+) cpu=([\d.]+) ([\d.]+) .* \S+Z$", TOTALS.read_text(encoding="utf-8"), re.MULTILINE)
+    found = max((index for index, (code, _, _) in enumerate(turns) if code != "0"), default=-1)
+    return sum(float(user) + float(system) for _, user, system in turns[found + 1 :])
 
 
 def turn(target: str, seconds: int) -> tuple[int, float, float, str]:
