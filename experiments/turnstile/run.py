@@ -20,6 +20,7 @@ from demo import services  # noqa: E402
 from demo.machine import Placement  # noqa: E402
 from demo.processes import Processes  # noqa: E402
 from rows import Console  # noqa: E402
+from suites.batch_message import batch  # noqa: E402
 
 _RECORDS, _BATCHES, _ROUNDS = 45_000, 40, 7
 # Allowed at once; those under way or waiting, which valves send; an answer's time beyond the work, as in the sidecar's model.
@@ -27,30 +28,9 @@ _ALLOWED, _SENT, _AWAY_MS = 2, 8, 45
 _DEADLINE_MS = 20_000
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _batch(name: str, lines: list[bytes]) -> bytes:
-    """The batch of this name, in the format of proto/: every record at the same event time."""
-    return b"".join([
-        _field(1, name.encode()), _field(2, services.JOB.encode()), _field(3, b"wordcount"),
-        _varint(4 << 3) + _varint(services.WINDOW_MS), _varint(5 << 3) + _varint(services.EVENT_START_MS << 1),
-        _field(6, bytes(len(lines))), _field(7, b"".join(_varint(len(line)) for line in lines)), _field(8, b"".join(lines)),
-    ])
-
-
 def _send(url: str, name: str, lines: list[bytes]) -> None:
-    request = urllib.request.Request(f"{url}/v1/jobs/{services.JOB}/batches/{name}", data=_batch(name, lines), method="PUT", headers={
+    message = batch(name, services.JOB, lines, services.WINDOW_MS, services.EVENT_START_MS)
+    request = urllib.request.Request(f"{url}/v1/jobs/{services.JOB}/batches/{name}", data=message, method="PUT", headers={
         "Content-Type": "application/x-protobuf", "Spillway-Deadline-Ms": str(_DEADLINE_MS)})
     with urllib.request.urlopen(request, timeout=_DEADLINE_MS / 1e3) as answer:
         if json.load(answer)["batch"] != name:

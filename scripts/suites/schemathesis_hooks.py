@@ -10,6 +10,7 @@ import zlib
 from collections import Counter
 from pathlib import Path
 
+import batch_message
 import schemathesis
 from hypothesis import strategies as st
 
@@ -20,30 +21,8 @@ _VECTORS = [
 ]
 # Stands for a batch under the id and job of the request's own path, which are drawn after the body.
 _OWN = b"own batch:"
-_EVENT_TIME_MS = 1_767_225_600_000
+_EVENT_TIME_MS, _WINDOW_MS = 1_767_225_600_000, 1_000
 _NO_TIME_MS = 1_000
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _batch(batch: str, job: str, records: list[bytes]) -> bytes:
-    return b"".join([
-        _field(1, batch.encode("utf-8", "replace")), _field(2, job.encode("utf-8", "replace")), _field(3, b"wordcount"),
-        _varint(4 << 3) + _varint(1_000), _varint(5 << 3) + _varint(_EVENT_TIME_MS << 1),
-        _field(6, b"\0" * len(records)), _field(7, b"".join(_varint(len(record)) for record in records)),
-        _field(8, b"".join(records)),
-    ])
 
 
 def _mutated(content: bytes, position: int, removed: int, inserted: bytes) -> bytes:
@@ -63,7 +42,8 @@ def serialize(context, value):
     """Bytes as they are; a batch of its own gets the names in its path."""
     if isinstance(value, bytes) and value.startswith(_OWN):
         path = context.case.path_parameters or {}
-        return _batch(str(path.get("batch")), str(path.get("job")), value.removeprefix(_OWN).split(b"\n"))
+        records = value.removeprefix(_OWN).split(b"\n")
+        return batch_message.batch(str(path.get("batch")), str(path.get("job")), records, _WINDOW_MS, _EVENT_TIME_MS)
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
 
 

@@ -165,6 +165,7 @@ fn the_lower_bound_is_no_less_than_what_was_just_shown() {
     capacity.ordinary(rate(190_000.0), at(9_000));
     assert_eq!(capacity.estimate(at(9_500)).unwrap().low, rate(190_000.0));
 }
+
 /// Of `experiments/deciding/results/curve.json`, a warm worker with one processor: k/s kept, share of the processor, busy
 /// share of the busiest task, a row a second. Saturated ten to thirty seconds later, it took 197.7 k/s.
 const WARM: [[(f64, f64, f64); 9]; 3] = [
