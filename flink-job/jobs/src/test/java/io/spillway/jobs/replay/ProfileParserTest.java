@@ -111,7 +111,9 @@ class ProfileParserTest {
   void movesNoRecordWhenASpeedupDoesNotDivideAMinute(String speedup) throws Exception {
     int rows = 21;
     String content =
-        IntStream.range(0, rows).mapToObj(minute -> minute + ",5\n").collect(joining("", "h\n", ""));
+        IntStream.range(0, rows)
+            .mapToObj(minute -> minute + ",5\n")
+            .collect(joining("", "h\n", ""));
     Profile profile = ProfileParser.parse("csv:" + csv(content) + ",speedup=" + speedup);
 
     BigDecimal factor = new BigDecimal(speedup);
