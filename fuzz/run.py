@@ -25,6 +25,8 @@ _RUNS = re.compile(r"^#(\d+)\s", re.MULTILINE)
 # A run may not take so much memory (a page of Parquet may be 2 GiB), nor so long. It runs at idle priority, so what is slow
 # need not be: hence minutes.
 _MOST_MB, _HANGS_S = 4096, 300
+# libFuzzer's own exit codes: to its end, interrupted.
+_NO_FINDING = (0, 72)
 
 
 def targets() -> list[str]:
@@ -34,7 +36,7 @@ def targets() -> list[str]:
 def spent(target: str) -> float:
     """Processor seconds that a target has had since its last finding."""
     turns = re.findall(rf"^{target} rc=(\d+) cpu=([\d.]+) ([\d.]+) .* \S+Z$", TOTALS.read_text(encoding="utf-8"), re.MULTILINE)
-    found = max((index for index, (code, _, _) in enumerate(turns) if code != "0"), default=-1)
+    found = max((index for index, (code, _, _) in enumerate(turns) if int(code) not in _NO_FINDING), default=-1)
     return sum(float(user) + float(system) for _, user, system in turns[found + 1 :])
 
 
@@ -89,7 +91,7 @@ def main() -> int:
             code, user, system, runs = turn(target, arguments.turn)
             with TOTALS.open("a", encoding="utf-8") as out:
                 out.write(f"{target} rc={code} cpu={user:.3f} {system:.3f} runs=#{runs} {time.strftime('%FT%TZ', time.gmtime())}\n")
-            if code != 0:
+            if code not in _NO_FINDING:
                 print(f"{target}: {GROWN / target}.log, findings/{target}", file=sys.stderr)
                 chosen.remove(target)
     return 0
