@@ -17,8 +17,8 @@ const TRICKLE: f64 = 0.05;
 /// An arrival that the lane takes as a whole, although it is not below release, must stay for so long until the
 /// mode says so. Diverting has ended by then anyhow; a load that swings around the threshold comes back before.
 const SETTLED: Duration = Duration::from_secs(10);
-/// After congestion the local rate is left alone for so long before it is raised. Raising it at once
-/// would congest the lane every second or so.
+/// After congestion the local rate is left alone for so long before it is raised, unless the engine shows that the lane
+/// has ample room. Raising it at once would congest the lane every second or so.
 const PAUSE_AFTER_CONGESTION: Duration = Duration::from_secs(5);
 /// The same once the arrival is below what the lane takes by itself.
 const PAUSE_AFTER_SPIKE: Duration = Duration::from_millis(500);
@@ -29,7 +29,9 @@ const PAUSE_AT_START: Duration = Duration::from_secs(1);
 const MAX_DOUBLINGS: u32 = 3;
 /// Below this share of its processors a worker has room for more in the local lane; between the two it is left alone.
 const ROOMY: f64 = 0.9;
-/// Below this one it has so much that the rate is raised sooner, and not by the smallest steps first.
+/// Below this one, and if no task of the lane is that busy either, it has so much that the rate is raised sooner, and not by
+/// the smallest steps first: what congested the lane was a stall (a window that fired, the just-in-time compiler, source and
+/// lane taking turns), and is over.
 const AMPLE: f64 = 0.75;
 /// What the first step up is then doubled by.
 const AMPLE_DOUBLINGS: u32 = 2;
@@ -200,6 +202,11 @@ impl Burst {
         capacity: &mut Capacity,
         now: Moment,
     ) {
+        if sight.warming {
+            // It is given all that it can take, so that is what it takes beside the diverting; no less shall stay local afterwards.
+            let taken = sight.kept_long.times(1.0 / policy.target_utilization);
+            self.beside = self.beside.max(taken);
+        }
         if let Some(run) = &sight.congested {
             self.steps = 0;
             if !sight.warming {
@@ -233,8 +240,11 @@ impl Burst {
             self.changed_at = now;
             return;
         }
-        let ample = sight.worker_cpu.is_some_and(|cpu| cpu.get() < AMPLE);
+        let ample = sight.worker_cpu.is_some_and(|cpu| cpu.get() < AMPLE)
+            && sight.lane_busy.is_none_or(|busy| busy.get() < ROOMY);
         let quiet_since = match self.congested_at {
+            // An average over a second that began after the congestion.
+            Some(at) if ample => at.plus(PROCESSOR_LAG),
             Some(at) => at.plus(PAUSE_AFTER_CONGESTION),
             None if ample => self.began_at.plus(PAUSE_AT_START / 2),
             None => self.began_at.plus(PAUSE_AT_START),

@@ -35,6 +35,10 @@ const MAX_ERROR: f64 = 1.0;
 const MEASURED_ERROR: f64 = 0.05;
 /// Beside a diverting it takes less, by a third at the height of `experiments/first-burst`'s spike.
 const BESIDE_ERROR: f64 = 0.3;
+/// What diverting a record is taken to cost the worker, relative to processing it. `experiments/first-burst` measures it.
+pub(crate) const DIVERT_COST: f64 = 0.1;
+/// By what share of itself that may be off (standard deviation): the simulated one is half of it, other codecs may cost more.
+const DIVERT_COST_ERROR: f64 = 0.5;
 /// A measured capacity is moved by guesses this many times more slowly than a guessed one.
 const MEASURED_WEIGHT: f64 = 10.0;
 /// By how much a capacity may have drifted a minute after there was evidence of it, as a share; in the
@@ -154,6 +158,24 @@ impl Capacity {
         });
     }
 
+    /// The worker was full for `span` while it kept `kept` and diverted `diverted`: without the latter it would have kept
+    /// as much more as that costs it.
+    pub(crate) fn full(
+        &mut self,
+        kept: RecordsPerSecond,
+        diverted: RecordsPerSecond,
+        span: Duration,
+        now: Moment,
+        policy: &Policy,
+    ) {
+        let beside = diverted.times(DIVERT_COST);
+        let rate = kept.plus(beside);
+        let doubt = DIVERT_COST_ERROR * beside.get() / rate.get().max(1.0);
+        self.worker.full(rate, doubt, span, now);
+        let error = doubt.hypot(MEASURED_ERROR);
+        self.follow(Guess { rate, error }, 1.0, now, policy);
+    }
+
     /// The lane was congested while something was diverted too, which costs the lane processor time when
     /// both share one. So `kept` is less than the capacity: go a quarter of the way.
     pub(crate) fn congested_below(&mut self, kept: RecordsPerSecond, now: Moment) {
@@ -172,6 +194,8 @@ impl Capacity {
         if let Some(estimate) = &mut self.estimate {
             estimate.rate = estimate.rate.max(kept);
         }
+        self.worker.at_least(kept);
+        self.task.at_least(kept);
     }
 
     /// The lane took `kept` for a second without congestion, and nothing was diverted.
@@ -227,7 +251,9 @@ impl Capacity {
             && telling
             && let Some(guess) = self.guess(now)
         {
-            self.follow(guess, now, policy);
+            let measured = self.estimate.is_some_and(|estimate| estimate.measured);
+            let slower = if measured { MEASURED_WEIGHT } else { 1.0 };
+            self.follow(guess, slower, now, policy);
         }
     }
 
@@ -244,12 +270,11 @@ impl Capacity {
             .filter(|guess| guess.error <= MAX_ERROR)
     }
 
-    /// Goes some of the way to a guess: all of it at first, later with the policy's time constant.
-    fn follow(&mut self, guess: Guess, now: Moment, policy: &Policy) {
+    /// Goes some of the way to a guess: all of it at first, later with the policy's time constant times `slower`.
+    fn follow(&mut self, guess: Guess, slower: f64, now: Moment, policy: &Policy) {
         let (rate, error, measured) = match self.estimate {
             None => (guess.rate, guess.error, false),
             Some(old) => {
-                let slower = if old.measured { MEASURED_WEIGHT } else { 1.0 };
                 // After a gap the old estimate is that much older, but one guess does not outweigh it.
                 let step = now.since(old.at).min(2 * SAMPLE).as_secs_f64();
                 let weight = 1.0 - (-step / (policy.smoothing.as_secs_f64() * slower)).exp();

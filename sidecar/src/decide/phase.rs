@@ -10,7 +10,7 @@
 //! ```
 
 use super::burst::Burst;
-use super::capacity::Capacity;
+use super::capacity::{Capacity, DIVERT_COST};
 use super::hold::{Changes, Hold};
 use super::moment::Moment;
 use super::policy::Policy;
@@ -24,9 +24,6 @@ const SURGE: f64 = 4.0;
 /// An armed valve is given at least this many times what the lane recently took without congestion, so
 /// that a capacity estimated too low cannot divert ordinary load.
 const HEADROOM: f64 = 1.1;
-/// What diverting a record is taken to cost the worker, relative to processing it, until the lane has
-/// shown what it takes beside the diverting. `experiments/first-burst` measures it.
-const DIVERT_COST: f64 = 0.1;
 /// However much is diverted, the first guess leaves the lane this share of its capacity.
 const LEAST_BESIDE: f64 = 0.3;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::capacity::DIVERT_COST;
 use super::moment::Moment;
 use super::observation::LaneLoad;
 use super::phase;
@@ -18,6 +19,9 @@ const STEADY: f64 = 1.25;
 /// and records wait at the source, where no counter of the valve shows it. Saturated ones were measured at
 /// 0.99 to 1.0, and one at 82 % of its capacity at 0.89 (`experiments/deciding`).
 pub(crate) const FULL: f64 = 0.95;
+/// A diverting that costs the worker up to this share of what the keeping does is told apart from it well enough: half of
+/// that, which it may be off by, is a tenth of the whole.
+const LITTLE: f64 = 0.25;
 /// A new attempt's lane is not as quick as it will be: its JVM has yet to compile the hot code.
 const WARM_UP: Duration = Duration::from_secs(5);
 /// A sensor's observation says nothing about now when it is older than this.
@@ -39,6 +43,8 @@ pub(crate) struct Sight {
     /// Share of its processors that the busiest worker used over the last second or so; `None` if not
     /// known.
     pub(crate) worker_cpu: Option<Share>,
+    /// Share of time that the busiest of the lane's tasks was busy; `None` if not known.
+    pub(crate) lane_busy: Option<Share>,
     /// Set if the local output has been congested for at least the policy's
     /// `engage_back_pressure_hold`; `kept` is then what the lane took meanwhile.
     pub(crate) congested: Option<Flow>,
@@ -68,6 +74,9 @@ impl State {
                 .values()
                 .any(|subtask| now.since(subtask.since) < WARM_UP),
             worker_cpu: self.fresh_lane(now).and_then(|(_, load)| load.worker_cpu),
+            lane_busy: self
+                .fresh_lane(now)
+                .and_then(|(_, load)| load.downstream_busy),
             congested: None,
             has_room: self.has_room(arrival, now),
             lag: self.lag(now),
@@ -182,8 +191,8 @@ impl State {
         }
     }
 
-    /// Learns from how busy the lane is. Only from one that is neither saturated, which tells more by
-    /// itself, nor beside a diverting that costs the worker processor time. What the engine tells of a minute ago says
+    /// Learns from how busy the lane is. Not from one that is saturated, which tells more by itself; and beside a diverting, which
+    /// costs the worker processor time, only as far as that is little, or the worker full. What the engine tells of a minute ago says
     /// something about what is kept now only if as much has been kept since then.
     pub(crate) fn learn(&mut self, policy: &Policy, load: &LaneLoad, sight: &Sight, now: Moment) {
         let diverting = sight.diverted_long > sight.kept_long.times(phase::HARDLY);
@@ -193,13 +202,16 @@ impl State {
         if load.age > LANE_STALE && !self.steady.for_as_long_as(told, now) {
             return;
         }
-        if sight.congested.is_none() && !diverting {
-            self.capacity.see(sight.kept_long, load, now, policy);
+        let beside = sight.diverted_long.times(DIVERT_COST);
+        if sight.congested.is_none() && (!diverting || beside <= sight.kept_long.times(LITTLE)) {
+            self.capacity
+                .see(sight.kept_long.plus(beside), load, now, policy);
         }
-        let full = sight.worker_cpu.is_some_and(|cpu| cpu.get() >= FULL);
-        if diverting && full && !sight.warming {
-            // It takes no more beside that; and if nothing else is known of it, that has to do.
-            self.capacity.first(sight.kept_long, now);
+        let full = load.worker_cpu.is_some_and(|cpu| cpu.get() >= FULL);
+        let span = load.worker_cpu_window;
+        if diverting && full && !span.is_zero() && !sight.warming {
+            let (kept, diverted) = (sight.kept_long, sight.diverted_long);
+            self.capacity.full(kept, diverted, span, now, policy);
         }
     }
 }

@@ -99,6 +99,20 @@ impl Usage {
         self.saturated = Some((now, rate.get() / self.unit));
     }
 
+    /// The part was full at `rate`, for `span`, give or take `doubt` as a share of the rate: it counts for as much less as it
+    /// scatters more than others.
+    pub(crate) fn full(&mut self, rate: RecordsPerSecond, doubt: f64, span: Duration, now: Moment) {
+        let weight = SCATTER * SCATTER / (SCATTER * SCATTER + doubt * doubt);
+        self.see(rate, Share::new(1.0), span.mul_f64(weight), now);
+    }
+
+    /// The lane took `rate`, so where it was saturated at less it no longer would be.
+    pub(crate) fn at_least(&mut self, rate: RecordsPerSecond) {
+        if let Some((_, x)) = &mut self.saturated {
+            *x = x.max(rate.get() / self.unit);
+        }
+    }
+
     fn fade(&mut self, now: Moment) {
         let kept = (-now.since(self.at).as_secs_f64() / MEMORY.as_secs_f64()).exp();
         for sum in [

@@ -113,6 +113,43 @@ fn what_the_lane_took_for_a_second_it_can_take() {
 }
 
 #[test]
+fn a_saturation_that_the_lane_has_outdone_holds_the_line_down_no_more() {
+    let mut capacity = Capacity::default();
+    // Measured while its JVM was compiling.
+    capacity.measured(rate(95_000.0), at(0), &Policy::default());
+    capacity.at_least(rate(187_000.0));
+    for second in 1..=30 {
+        capacity.see(
+            rate(45_000.0),
+            &cpu(0.43),
+            at(second * 1000),
+            &Policy::default(),
+        );
+    }
+    assert!(known(&capacity) > 180_000.0, "{}", known(&capacity));
+}
+
+#[test]
+fn the_more_a_full_worker_diverts_the_less_sure_is_what_it_would_keep() {
+    let error = |diverted: f64| {
+        let mut capacity = Capacity::default();
+        capacity.full(
+            rate(100_000.0),
+            rate(diverted),
+            SAMPLE,
+            at(0),
+            &Policy::default(),
+        );
+        let estimate = capacity.estimate(at(0)).unwrap();
+        assert_eq!(estimate.rate, rate(100_000.0 + 0.1 * diverted));
+        assert!(!estimate.measured);
+        estimate.high.get() / estimate.rate.get()
+    };
+    let errors = [10_000.0, 100_000.0, 1_000_000.0].map(error);
+    assert!(errors.is_sorted_by(|one, other| one < other), "{errors:?}");
+}
+
+#[test]
 fn a_measured_capacity_outweighs_what_utilisations_say() {
     let mut capacity = Capacity::default();
     capacity.measured(rate(200_000.0), at(0), &Policy::default());

@@ -278,6 +278,34 @@ fn a_short_stall_of_the_lane_does_not_leave_it_shut() {
 }
 
 #[test]
+fn a_stall_in_a_spike_is_made_up_for_within_3_s_if_the_worker_has_room() {
+    let mut lane = armed_lane();
+    lane.run(8_000, |_| 2.0 * CAPACITY);
+    let before = lane.local_rate();
+    lane.capacity = 1e-3;
+    lane.run(900, |_| 2.0 * CAPACITY);
+    lane.capacity = CAPACITY;
+    lane.run(200, |_| 2.0 * CAPACITY);
+    assert!(lane.local_rate() < 0.6 * before, "it was not congested");
+    lane.run(2_800, |_| 2.0 * CAPACITY);
+    assert!(lane.local_rate() > 0.8 * before, "{}", lane.local_rate());
+}
+
+#[test]
+fn what_a_full_worker_takes_beside_the_diverting_tells_its_capacity() {
+    let mut lane = armed_lane();
+    lane.divert_cost = 0.1;
+    // A neighbour takes half of the processor.
+    lane.capacity = CAPACITY / 2.0;
+    lane.run(60_000, |_| CAPACITY);
+    let capacity = lane.state.capacity().unwrap().get();
+    assert!(
+        (0.85..=1.15).contains(&(capacity / lane.capacity)),
+        "{capacity}"
+    );
+}
+
+#[test]
 fn a_frozen_local_lane_sends_everything_to_the_cloud_within_a_second() {
     let mut lane = Lane::new(CAPACITY);
     lane.run(10_000, |_| 100_000.0);
