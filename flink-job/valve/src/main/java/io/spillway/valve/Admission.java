@@ -54,12 +54,34 @@ final class Admission {
     return false;
   }
 
+  /**
+   * Whether the local output has so little room, as far as was last looked, that nothing should go
+   * there which may be diverted. An output that nothing leaves any more would else be filled to the
+   * last buffer, and then Flink suspends the task: nothing could be diverted either.
+   */
+  boolean full() {
+    return diverting && congested;
+  }
+
+  /** Looks at lease and output anew, without a record. */
+  void look() {
+    DirectiveSlot.Lease latest = slot.lease();
+    clock.read();
+    if (latest != lease) {
+      apply(latest);
+    } else if (diverting && !lease.holds(clock.nanos())) {
+      stop();
+    }
+    untilLook = RECORDS_PER_LOOK;
+    congested = output.congested();
+  }
+
   /** Charges the local rate for a record that goes local without having been asked for. */
   void charge() {
     bucket.take();
   }
 
-  /** Batches that may be unsettled at once, by the directive in force. */
+  /** Batches that may be in flight at once, by the directive in force. */
   int credits() {
     return credits;
   }

@@ -51,6 +51,12 @@ final class CloudLane {
   /** Number of batches opened so far; the open batch, if any, is the last of them. */
   private long opened;
 
+  /** Batches that are sealed and have no answer. */
+  private int inFlight;
+
+  /** The most credits that there were. What has come back takes none up, but is held here, too. */
+  private int mostCredits;
+
   @Nullable private ScheduledFuture<?> linger;
   private boolean unauthorizedSaid;
   private boolean closed;
@@ -80,12 +86,13 @@ final class CloudLane {
   /**
    * Puts a record into the open batch, or opens one.
    *
-   * @param credits batches that may be unsettled at once
+   * @param credits batches that may be in flight at once
    * @return false if there is no credit, or the record fits into no batch
    */
   <T> boolean offer(
       T record, RecordCodec<T> codec, long eventTimeMs, WindowCounts window, int credits) {
-    if (open.count() == 0 && unsettled.size() >= credits) {
+    mostCredits = Math.max(mostCredits, credits);
+    if (!hasRoom(credits)) {
       return false;
     }
     if (!open.append(record, codec, eventTimeMs)) {
@@ -93,7 +100,7 @@ final class CloudLane {
         return false;
       }
       seal();
-      if (unsettled.size() >= credits || !open.append(record, codec, eventTimeMs)) {
+      if (!hasRoom(credits) || !open.append(record, codec, eventTimeMs)) {
         return false;
       }
     }
@@ -105,6 +112,14 @@ final class CloudLane {
       seal();
     }
     return true;
+  }
+
+  /**
+   * Whether there is an open batch, or one may be opened: there is a credit, and what is held,
+   * batches that have come back included, is at most one more than there ever were credits.
+   */
+  boolean hasRoom(int credits) {
+    return open.count() > 0 || (inFlight < credits && unsettled.size() <= mostCredits);
   }
 
   /** Number of batches opened so far. */
@@ -136,6 +151,7 @@ final class CloudLane {
             sequence, id, open.encode(id), open.count(), openTally.build(), clock.nanos());
     open.clear();
     unsettled.put(sequence, batch);
+    inFlight++;
     counters.add(Count.IN_FLIGHT_BATCHES, 1);
     send(batch);
   }
@@ -208,6 +224,7 @@ final class CloudLane {
     SendOutcome outcome = SendOutcome.of(answer, failure, batch, config);
     if (outcome instanceof SendOutcome.Settled settled) {
       unsettled.remove(batch.sequence);
+      inFlight--;
       counters.add(Count.IN_FLIGHT_BATCHES, -1);
       counters.add(Count.SETTLED_BATCHES, 1);
       unauthorizedSaid = false;
@@ -251,6 +268,7 @@ final class CloudLane {
         batch.records,
         reason);
     batch.returned = true;
+    inFlight--;
     counters.add(Count.IN_FLIGHT_BATCHES, -1);
     counters.add(Count.BOUNCED_BATCHES, 1);
     events.bounced(batch);

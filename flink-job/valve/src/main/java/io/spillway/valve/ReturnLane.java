@@ -10,14 +10,15 @@ import javax.annotation.Nullable;
  */
 final class ReturnLane {
 
-  /** Records handed on in one go. */
-  private static final int SLICE = 256;
-
-  /** Records handed on in one go when the local output is congested: progress, but not more. */
-  private static final int CONGESTED_SLICE = 32;
-
   /** How a record is handed on. */
   interface Taker {
+
+    /**
+     * Whether a record can be taken now, without waiting for anything.
+     *
+     * @param restored whether it comes from restored state
+     */
+    boolean hasRoom(boolean restored);
 
     /**
      * Takes the reader's current record.
@@ -34,14 +35,12 @@ final class ReturnLane {
    */
   private record Returned(BatchReader reader, @Nullable SealedBatch batch) {}
 
-  private final LocalOutput output;
   private final Taker taker;
   private final Consumer<SealedBatch> done;
   private final ArrayDeque<Returned> returned = new ArrayDeque<>();
   private int restoredBatches;
 
-  ReturnLane(LocalOutput output, Taker taker, Consumer<SealedBatch> done) {
-    this.output = output;
+  ReturnLane(Taker taker, Consumer<SealedBatch> done) {
     this.taker = taker;
     this.done = done;
   }
@@ -69,17 +68,16 @@ final class ReturnLane {
   }
 
   /**
-   * Hands on a slice.
+   * Hands on so many records at most.
    *
-   * @return whether the output had room for all of it; if not, it is better to wait a little
+   * @return whether there was room for all of them; if not, it is better to wait a little
    */
-  boolean drainSlice() throws Exception {
-    boolean congested = output.congested();
-    int left = congested ? CONGESTED_SLICE : SLICE;
+  boolean handOn(int most) throws Exception {
+    int left = most;
     while (left > 0 && !returned.isEmpty()) {
       Returned next = returned.peekFirst();
       while (left > 0 && next.reader.remaining() > 0) {
-        if (!output.available()) {
+        if (!taker.hasRoom(next.batch == null)) {
           return false;
         }
         next.reader.next();
@@ -95,7 +93,7 @@ final class ReturnLane {
         }
       }
     }
-    return !congested;
+    return true;
   }
 
   /** What is left of each batch, for the snapshot. */

@@ -19,6 +19,7 @@ import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
 import org.apache.flink.streaming.api.operators.StreamOperatorParameters;
 import org.apache.flink.streaming.api.watermark.Watermark;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
+import org.apache.flink.streaming.runtime.tasks.ProcessingTimeService;
 import org.apache.flink.streaming.runtime.watermarkstatus.WatermarkStatus;
 import org.apache.flink.util.OutputTag;
 
@@ -34,8 +35,19 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
 
   private static final long serialVersionUID = 1L;
 
-  /** How long returned records wait for the local output to have room again. */
-  private static final long DRAIN_PAUSE_MS = 2;
+  /** How long records wait for room before it is looked for again. */
+  private static final long PAUSE_MS = 2;
+
+  /** Returned records handed on in one mail. */
+  private static final int SLICE = 256;
+
+  /**
+   * The same when the local output is congested and takes all that comes: progress, but not more.
+   */
+  private static final int CONGESTED_SLICE = 32;
+
+  /** Records from restored state that go before the next new one: they are few again soon. */
+  private static final int RESTORED_FOR_EACH_NEW = 4;
 
   private final transient ValveConfig config;
   private final transient RecordCodec<T> codec;
@@ -62,6 +74,7 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
   private final transient StreamRecord<T> fromBatch = new StreamRecord<>(null);
 
   private transient boolean drainScheduled;
+  private transient boolean pauseScheduled;
 
   /** After this nothing may be emitted any more. */
   private transient boolean finished;
@@ -103,7 +116,7 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
     clock = new CoarseClock(wiring.clock(), wiring.recordsPerClockReading());
     admission = new Admission(directives, clock, localOutput);
     cloudLatency = LaneLatency.of(Lane.CLOUD, config.latencyOffsetMs(), config.latencyLog());
-    returns = new ReturnLane(localOutput, this::takeReturned, this::returnedWhole);
+    returns = new ReturnLane(new Returning(), this::returnedWhole);
     cloud =
         new CloudLane(
             config,
@@ -202,7 +215,7 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
   // ------------------------------------------------------------------ elements
 
   @Override
-  public void processElement(StreamRecord<T> element) {
+  public void processElement(StreamRecord<T> element) throws Exception {
     if (!element.hasTimestamp()) {
       throw new IllegalStateException(
           "A record has no event timestamp. Assign timestamps and watermarks before the valve.");
@@ -215,27 +228,72 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
       window.late++;
       counters.add(Count.LATE, 1);
       output.collect(late, element);
-    } else if (admission.staysLocal() || !divert(element.getValue(), time, window)) {
+    } else if (staysLocal(element.getValue(), time, window)) {
       window.kept++;
       counters.add(Count.KEPT, 1);
       output.collect(element);
     } else {
       counters.add(Count.UNSETTLED, 1);
     }
+    if (!returns.isEmpty()) {
+      returns.handOn(returns.hasRestored() ? RESTORED_FOR_EACH_NEW : 1);
+      gate.release(firstUnsettled());
+    }
   }
 
   /**
-   * Puts a record into the open batch, if it may. It may not when its window is closed by a
-   * watermark that has arrived, although not been forwarded: that watermark waits only for batches
-   * opened before it, so a later one might bounce after it, and its records would be late.
+   * Puts a record into the open batch, or says that it stays local. If neither lane has room, it
+   * waits for whichever has some first: were it given to a local output that nothing leaves, the
+   * task could not divert what comes after it, however much the cloud can take.
    */
+  private boolean staysLocal(T record, long time, WindowCounts window) throws Exception {
+    while (!admission.staysLocal()) {
+      if (!divertible(window)) {
+        return true;
+      }
+      // What was restored is older.
+      if (!returns.hasRestored() && divert(record, time, window)) {
+        return false;
+      }
+      boolean fits = cloud.hasRoom(admission.credits()) && !returns.hasRestored();
+      if (fits || !admission.full()) {
+        return true;
+      }
+      pause();
+    }
+    return true;
+  }
+
+  /**
+   * Whether a record may be diverted. It may not when its window is closed by a watermark that has
+   * arrived, although not been forwarded: that watermark waits only for batches opened before it,
+   * so a later one might bounce after it, and its records would be late.
+   */
+  private boolean divertible(WindowCounts window) {
+    return window.lastMs > gate.received();
+  }
+
   private boolean divert(T record, long time, WindowCounts window) {
-    if (window.lastMs <= gate.received()
-        || !cloud.offer(record, codec, time, window, admission.credits())) {
+    if (!cloud.offer(record, codec, time, window, admission.credits())) {
       return false;
     }
     counters.divertedAt(clock.millis());
     return true;
+  }
+
+  /** Lets answers, timers and returned records have their turn, for a moment. */
+  private void pause() throws InterruptedException {
+    if (!pauseScheduled) {
+      pauseScheduled = true;
+      after(PAUSE_MS, time -> pauseScheduled = false);
+    }
+    mailbox.yield();
+    admission.look();
+  }
+
+  private void after(long ms, ProcessingTimeService.ProcessingTimeCallback then) {
+    ProcessingTimeService timers = getProcessingTimeService();
+    timers.registerTimer(timers.getCurrentProcessingTime() + ms, then);
   }
 
   @Override
@@ -330,36 +388,48 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
     if (finished || returns.isEmpty()) {
       return;
     }
-    boolean hadRoom = returns.drainSlice();
+    admission.look();
+    boolean congested = localOutput.congested();
+    boolean hadRoom = returns.handOn(congested ? CONGESTED_SLICE : SLICE) && !congested;
     gate.release(firstUnsettled());
     if (hadRoom) {
       scheduleDrain();
     } else if (!returns.isEmpty()) {
       drainScheduled = true;
-      getProcessingTimeService()
-          .registerTimer(
-              getProcessingTimeService().getCurrentProcessingTime() + DRAIN_PAUSE_MS,
-              time -> drain());
+      after(PAUSE_MS, time -> drain());
     }
   }
 
-  private void takeReturned(BatchReader record, boolean restored) {
-    long time = record.eventTimeMs();
-    WindowCounts window = books.at(time);
-    T value = codec.decode(record.array(), record.recordOffset(), record.recordLength());
-    if (restored) {
-      if (!admission.staysLocal() && divert(value, time, window)) {
-        return;
-      }
-      window.kept++;
-      counters.add(Count.KEPT, 1);
-    } else {
-      admission.charge();
-      window.bounced++;
-      counters.add(Count.BOUNCED, 1);
+  /**
+   * Where returned records go: a restored one as a new one would, the others down the local lane.
+   */
+  private final class Returning implements ReturnLane.Taker {
+
+    @Override
+    public boolean hasRoom(boolean restored) {
+      boolean cloudHasRoom = restored && cloud.hasRoom(admission.credits());
+      return localOutput.available() && (cloudHasRoom || !admission.full());
     }
-    counters.add(Count.UNSETTLED, -1);
-    output.collect(fromBatch.replace(value, time));
+
+    @Override
+    public void take(BatchReader record, boolean restored) {
+      long time = record.eventTimeMs();
+      WindowCounts window = books.at(time);
+      T value = codec.decode(record.array(), record.recordOffset(), record.recordLength());
+      if (restored) {
+        if (!admission.staysLocal() && divertible(window) && divert(value, time, window)) {
+          return;
+        }
+        window.kept++;
+        counters.add(Count.KEPT, 1);
+      } else {
+        admission.charge();
+        window.bounced++;
+        counters.add(Count.BOUNCED, 1);
+      }
+      counters.add(Count.UNSETTLED, -1);
+      output.collect(fromBatch.replace(value, time));
+    }
   }
 
   private void returnedWhole(SealedBatch batch) {

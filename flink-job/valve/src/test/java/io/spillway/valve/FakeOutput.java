@@ -6,6 +6,9 @@ final class FakeOutput implements LocalOutput {
   boolean congested;
   boolean available = true;
 
+  /** At the so manieth look from now on there is room; 0 if it stays as it is. */
+  int looksUntilRoom;
+
   /** So many records more are let through. */
   int room = Integer.MAX_VALUE;
 
@@ -14,6 +17,9 @@ final class FakeOutput implements LocalOutput {
 
   @Override
   public boolean congested() {
+    if (looksUntilRoom > 0 && --looksUntilRoom == 0) {
+      congested = false;
+    }
     return congested;
   }
 

@@ -143,12 +143,25 @@ final class ValveHarness implements AutoCloseable {
     return this;
   }
 
+  /** The same, while time passes for as long as the valve waits for room, but not without end. */
+  ValveHarness recordWhileTimePasses(String text, long timeMs, Duration tick) throws Exception {
+    AtomicInteger left = new AtomicInteger(1_000);
+    tickWhenRead(tick, left);
+    record(text, timeMs);
+    // What is left in the mailbox of that does nothing.
+    left.set(Integer.MIN_VALUE);
+    return this;
+  }
+
   private void tickWhenRead(Duration tick, AtomicInteger left) {
     Mail mail =
         new Mail(
             () -> {
+              if (left.get() < 0) {
+                return;
+              }
               if (left.getAndDecrement() == 0) {
-                throw new AssertionError("The end of the input does not come");
+                throw new AssertionError("What the valve waits for does not come");
               }
               tick(tick);
               tickWhenRead(tick, left);

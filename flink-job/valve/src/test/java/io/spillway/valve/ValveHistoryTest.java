@@ -143,7 +143,8 @@ class ValveHistoryTest {
     if (event.text() == null) {
       valve.watermark(event.timeMs());
     } else {
-      valve.record(event.text(), event.timeMs());
+      // With neither room nor credit the valve waits, at the longest until its lease ends.
+      valve.recordWhileTimePasses(event.text(), event.timeMs(), Duration.ofMillis(10));
     }
   }
 

@@ -240,6 +240,119 @@ class ValveLanesTest {
   }
 
   @Test
+  void withNeitherRoomNorCreditARecordGoesWhereThereIsRoomFirst() throws Exception {
+    try (ValveHarness valve = ValveHarness.open(oneRecordABatch())) {
+      valve.divertAll(1).record("a", 1);
+      valve.localOutput.congested = true;
+      valve.sender.last().settle();
+      valve.recordWhileTimePasses("b", 2, Duration.ofMillis(1));
+      // The credit came back: what waited for it has taken it.
+      assertThat(valve.sender.last().batch().items()).extracting("text").containsExactly("b");
+      assertThat(valve.local()).isEmpty();
+
+      valve.localOutput.looksUntilRoom = 3;
+      valve.recordWhileTimePasses("c", 3, Duration.ofMillis(1));
+      assertThat(valve.local()).containsExactly("c");
+    }
+  }
+
+  @Test
+  void anOutputThatNothingLeavesIsNotFilledWhileDivertingIsAllowed() throws Exception {
+    try (ValveHarness valve = ValveHarness.open(oneRecordABatch())) {
+      valve.divertAll(2).record("a", 1).record("b", 2);
+      valve.localOutput.congested = true;
+      valve.sender.sent.get(0).reply(422, "");
+      valve.mails().pass(Duration.ofMillis(2));
+      // A batch that has come back takes no credit, but waits as well.
+      valve.recordWhileTimePasses("c", 3, Duration.ofMillis(1));
+      assertThat(valve.local()).isEmpty();
+      assertThat(valve.sender.sent).hasSize(3);
+
+      valve.localOutput.congested = false;
+      valve.pass(Duration.ofMillis(2));
+      assertThat(valve.local()).containsExactly("a");
+    }
+  }
+
+  @Test
+  void whoWaitsForRoomWaitsNoLongerThanTheLease() throws Exception {
+    try (ValveHarness valve = ValveHarness.open(oneRecordABatch())) {
+      valve.direct(0, true, 1, 1_000).record("a", 1);
+      valve.localOutput.congested = true;
+      valve.recordWhileTimePasses("b", 2, Duration.ofMillis(10));
+
+      assertThat(valve.local()).containsExactly("b");
+      assertThat(valve.sender.sent).hasSize(1);
+    }
+  }
+
+  @Test
+  void aDirectiveThatForbidsDivertingEndsTheWaitForRoom() throws Exception {
+    try (ValveHarness valve = ValveHarness.open(oneRecordABatch())) {
+      valve.divertAll(1).record("a", 1);
+      valve.localOutput.congested = true;
+      valve
+          .flink
+          .getProcessingTimeService()
+          .registerTimer(
+              valve.flink.getProcessingTime() + 30, time -> valve.direct(0, false, 0, 60_000));
+      valve.recordWhileTimePasses("b", 2, Duration.ofMillis(10));
+
+      assertThat(valve.local()).containsExactly("b");
+    }
+  }
+
+  @Test
+  void aRecordThatMayNotBeDivertedAnyMoreDoesNotWaitForRoom() throws Exception {
+    try (ValveHarness valve = ValveHarness.open(oneRecordABatch())) {
+      valve.divertAll(1).record("a", 1).watermark(999);
+      valve.localOutput.congested = true;
+      // Its window is closed but for the batch that is out.
+      valve.record("b", 2);
+
+      assertThat(valve.local()).containsExactly("b");
+    }
+  }
+
+  @Test
+  void batchesThatHaveComeBackTakeUpNoCredits() throws Exception {
+    try (ValveHarness valve = ValveHarness.open(oneRecordABatch())) {
+      valve.localOutput.available = false;
+      valve.divertAll(3).record("a", 1).record("b", 2).record("c", 3);
+      valve.sender.sent.forEach(sent -> sent.reply(422, ""));
+      valve.mails();
+      // A single credit, as for a trial.
+      valve.divertAll(1).record("d", 4);
+      assertThat(valve.sender.sent).hasSize(4);
+
+      // But what is held is bounded: one batch more than there ever were credits.
+      valve.sender.last().reply(422, "");
+      valve.mails().record("e", 5);
+      assertThat(valve.sender.sent).hasSize(4);
+      assertThat(valve.local()).containsExactly("e");
+    }
+  }
+
+  @Test
+  void returnedRecordsGetAsMuchOfTheLocalLaneAsNewOnes() throws Exception {
+    try (ValveHarness valve = ValveHarness.open()) {
+      valve.divertAll(8).record("a", 1).record("b", 2).record("c", 3);
+      valve.sealed().reply(422, "");
+      valve.mail();
+      // No mail is read from here on: a saturated task hardly comes to it.
+      valve.direct(0, false, 0, 60_000).record("d", 4).record("e", 5).record("f", 6);
+
+      assertThat(valve.local()).containsExactly("d", "a", "e", "b", "f", "c");
+    }
+  }
+
+  private static Configuration oneRecordABatch() {
+    Configuration options = TestConfig.options();
+    options.set(ValveOptions.BATCH_MAX_RECORDS, 1);
+    return options;
+  }
+
+  @Test
   void whenTheLeaseRunsOutEverythingGoesLocal() throws Exception {
     try (ValveHarness valve = ValveHarness.open()) {
       valve.direct(0, true, 8, 1_000).record("a", 1);

@@ -62,6 +62,7 @@ final class ValveLife implements AutoCloseable {
   private int statuses;
   private long leaseEndsNanos;
   private int creditsNow;
+  private int mostCredits;
   @Nullable private JsonNode lastLine;
 
   /** Nothing may come out any more. */
@@ -89,6 +90,7 @@ final class ValveLife implements AutoCloseable {
     receipts = 0;
     statuses = 0;
     creditsNow = 0;
+    mostCredits = 0;
     over = false;
     valve = ValveHarness.restore(OPTIONS, committed, environments[attempts++]);
     batches = new AttemptBatches(records, valve, DEADLINE);
@@ -149,16 +151,23 @@ final class ValveLife implements AutoCloseable {
   /** A record goes where the directive, the credits and the watermarks say, and nowhere else. */
   private void receive(int window) throws Exception {
     boolean leased = valve.clock.nanos() < leaseEndsNanos;
-    boolean fits = batches.open() > 0 || batches.sealedUnsettled() < creditsNow;
+    boolean restoredFirst = batches.restoredWaiting() > 0;
+    // As of now: what comes after the record may release a watermark.
+    boolean late = Whereabouts.lastMsOf(window) <= held.forwarded();
+    boolean bounceWouldBeLate = Whereabouts.lastMsOf(window) <= held.received();
+    if (leased && !restoredFirst && !bounceWouldBeLate) {
+      mostCredits = Math.max(mostCredits, creditsNow);
+    }
+    boolean credit = valve.counters.get(Count.IN_FLIGHT_BATCHES) < creditsNow;
+    boolean fits = batches.open() > 0 || credit && batches.sealedUnsettled() <= mostCredits;
     int record = records.receive(window);
-    boolean bounceWouldBeLate = records.lastMs(record) <= held.received();
     received++;
     valve.record(Integer.toString(record), (long) window * Whereabouts.WINDOW_MS + record);
     look();
     Place expected =
-        records.lastMs(record) <= held.forwarded()
+        late
             ? Place.LATE
-            : leased && fits && !bounceWouldBeLate ? Place.UNSETTLED : Place.KEPT;
+            : leased && fits && !restoredFirst && !bounceWouldBeLate ? Place.UNSETTLED : Place.KEPT;
     require(records.of(record) == expected, record + " is " + records.of(record));
   }
 
@@ -389,6 +398,7 @@ final class ValveLife implements AutoCloseable {
             statuses,
             valve.localOutput.room,
             creditsNow,
+            mostCredits,
             Math.max(0, leaseEndsNanos - valve.clock.nanos()))
         .toString();
   }

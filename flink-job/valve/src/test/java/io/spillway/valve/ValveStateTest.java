@@ -112,6 +112,32 @@ class ValveStateTest {
   }
 
   @Test
+  void restoredRecordsGoBeforeAllButAFewNewOnes() throws Exception {
+    OperatorSubtaskState state;
+    try (ValveHarness valve = ValveHarness.open()) {
+      valve.divertAll(8);
+      for (int i = 0; i < 8; i++) {
+        valve.record("r" + i, i);
+      }
+      state = valve.checkpoint(1);
+    }
+    // No mail is read: a saturated task hardly comes to it.
+    try (ValveHarness valve = ValveHarness.restore(state)) {
+      valve.record("a", 10).record("b", 11).record("c", 12);
+      assertThat(valve.local())
+          .containsExactly("a", "r0", "r1", "r2", "r3", "b", "r4", "r5", "r6", "r7", "c");
+    }
+    try (ValveHarness valve = ValveHarness.restore(state)) {
+      // New ones take no credit before them.
+      valve.divertAll(8).record("a", 10).record("b", 11).record("c", 12);
+      assertThat(valve.local()).containsExactly("a", "b");
+      assertThat(valve.sealed().batch().items())
+          .extracting("text")
+          .containsExactly("r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "c");
+    }
+  }
+
+  @Test
   void restoredRecordsThatGoLocalCountAsKept() throws Exception {
     OperatorSubtaskState state;
     try (ValveHarness valve = ValveHarness.open()) {

@@ -184,7 +184,7 @@ class ValveWatermarkTest {
         valve.record("r" + i, i);
       }
       valve.sealed().reply(422, "");
-      valve.localOutput.congested = true;
+      valve.direct(0, false, 0, 60_000).localOutput.congested = true;
       valve.mails();
       int first = valve.local().size();
       valve.pass(Duration.ofMillis(2));

@@ -87,7 +87,12 @@ final class Whereabouts {
 
   /** The last millisecond of a record's window. */
   long lastMs(int record) {
-    return (windowOf(record) + 1L) * WINDOW_MS - 1;
+    return lastMsOf(windowOf(record));
+  }
+
+  /** The last millisecond of a window. */
+  static long lastMsOf(int window) {
+    return (window + 1L) * WINDOW_MS - 1;
   }
 
   long unsettled() {
