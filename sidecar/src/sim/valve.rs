@@ -49,6 +49,8 @@ pub(crate) struct Valve {
     pub(crate) unsettled: u32,
     /// Of these: returned, and not yet down the local lane.
     bounced: u32,
+    /// The most credits that there were: no more than one batch beyond them is held.
+    most_credits: u32,
     directive: Option<Directive>,
     expires_ms: u64,
     tokens: f64,
@@ -83,6 +85,9 @@ impl Valve {
         } else {
             // A bucket that was unlimited is full.
             self.tokens = depth(&directive);
+        }
+        if directive.divert {
+            self.most_credits = self.most_credits.max(directive.credits);
         }
         self.expires_ms = now_ms + u64::from(directive.lease_ms);
         self.directive = Some(directive);
@@ -121,6 +126,8 @@ impl Valve {
         };
         if self.diverting(now_ms) {
             let calm = (CONGESTED * buffer - self.buffered - back).max(0.0);
+            // The last buffers are left alone, for a task without any is suspended.
+            room = calm;
             intent.kept = waiting.min(self.tokens.max(0.0)).min(calm);
             intent.diverted = (waiting - intent.kept).min(self.credit(options));
         }
@@ -134,7 +141,9 @@ impl Valve {
     fn credit(&self, options: &Options) -> f64 {
         let credits = self.directive.as_ref().map_or(0, |told| told.credits);
         let size = batch_size(options);
-        let free = f64::from(credits.saturating_sub(self.unsettled));
+        let in_flight = self.unsettled - self.bounced;
+        let held = (self.most_credits + 1).saturating_sub(self.unsettled);
+        let free = f64::from(credits.saturating_sub(in_flight).min(held));
         if self.open.is_empty() {
             free * size
         } else {
