@@ -220,6 +220,12 @@ impl Divert {
         }
     }
 
+    /// Whether batches are taken, more than one that tries out whether the cloud is back.
+    pub fn works(&self) -> bool {
+        let gate = self.control().breaker.gate(self.clock.now());
+        gate == Gate::Open && !self.stopping.load(Ordering::Relaxed)
+    }
+
     /// All that the cloud lane has cost since the sidecar started, in USD at the configured prices: an
     /// estimate from the function's own timing, not a bill. What was sent and never answered is counted for
     /// as long as it was waited for.

@@ -322,9 +322,12 @@ async fn a_trial_that_is_answered_with_an_error_is_no_silence() {
 #[tokio::test]
 async fn a_trial_that_is_settled_opens_the_lane() {
     let (divert, _, _) = silent_lane(Reply::Receipt, LONG).await;
+    assert_eq!(divert.lane(), CloudLane::Open { credits: 1 });
+    assert!(!divert.works(), "it is only tried out");
     let receipt = send(&divert, ID, LONG).await.unwrap();
     assert!(receipt.contains(ID), "{receipt}");
     assert_eq!(divert.lane(), CloudLane::Open { credits: 2 });
+    assert!(divert.works());
 }
 
 #[tokio::test]
