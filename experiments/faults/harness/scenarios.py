@@ -30,7 +30,7 @@ _NEARLY_NONE = 0.01
 
 _STEADY = Setup(profile="60k:13s", checkpoint_ms=700, batch_deadline_ms=2_000)
 # What a local lane takes that nothing has warmed up, as in mode burst.
-_SPIKE = replace(_STEADY, profile="15k:3s,60k:8s,15k:2s")
+_SPIKE = replace(_STEADY, profile="15k:3s,120k:8s,15k:2s")
 # A checkpoint that was completed so long after a partial was written began after the batch's deadline, so it has the receipt.
 _GRACE_S = 4
 

@@ -24,7 +24,7 @@ _SPIKE_S = {"process": 20, "jobmanager": 11, "function": 15, "s3": 11, "wire": 1
 # Families that hit nothing unless batches are sent.
 _NEED_DIVERTING = ("process", "function", "s3", "wire")
 _MOST_OF_A_RULE = 4
-_LOW_SPIKE = "60k"
+_LOW_SPIKE = "120k"
 
 
 @dataclass(frozen=True)
