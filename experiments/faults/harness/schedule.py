@@ -24,7 +24,7 @@ _SPIKE_S = {"process": 20, "jobmanager": 11, "function": 15, "s3": 11, "wire": 1
 # Families that hit nothing unless batches are sent.
 _NEED_DIVERTING = ("process", "function", "s3", "wire")
 _MOST_OF_A_RULE = 4
-_LOW_SPIKE = "120k"
+_SPIKE_WITH_RESTARTS = "120k"
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ def _in_turn(dice: Dice, seed: int, of: str, kinds: list[Kind], spike_s: int) ->
     setup = _setup(dice)
     family = kinds[0].family
     # Shorter before and after the spike than a mixed run: all of them together must not take long. What several restarts have
-    # held up comes on top of what there is, so the spike is a low one.
-    spike = _LOW_SPIKE if any(kind.restarts for kind in kinds) else setup.spike
+    # held up comes on top of what there is, so the spike is not the highest one.
+    spike = _SPIKE_WITH_RESTARTS if any(kind.restarts for kind in kinds) else setup.spike
     setup = replace(setup, profile=f"15k:2s,{spike}:{spike_s}s,15k:3s", mode="burst" if family in _NEED_DIVERTING else setup.mode)
     slot_ms = (setup.duration_ms - _FIRST_MS - _BEFORE_END_MS) // len(kinds)
     faults = []
