@@ -6,7 +6,7 @@ use super::SHORT;
 use super::capacity::Capacity;
 use super::hold::{Changes, Hold};
 use super::moment::Moment;
-use super::phase::{Armed, HARDLY, Phase, armed_rate};
+use super::phase::{Armed, HARDLY, LEAST_BESIDE, Phase, armed_rate};
 use super::policy::Policy;
 use super::sight::{FULL, Sight};
 use super::units::RecordsPerSecond;
@@ -223,8 +223,11 @@ impl Burst {
         if sight.worker_cpu.is_some_and(|cpu| cpu.get() >= FULL) && !sight.warming {
             self.steps = 0;
             if now.since(self.changed_at) >= PROCESSOR_LAG {
-                let floor = RecordsPerSecond::new(policy.min_rate);
-                self.beside = self.beside.times(EASE).max(floor);
+                // Below that it is not the lane that fills the processor.
+                let floor = known
+                    .times(LEAST_BESIDE)
+                    .max(RecordsPerSecond::new(policy.min_rate));
+                self.beside = self.beside.times(EASE).max(floor.min(self.beside));
                 self.changed_at = now;
             }
             return;

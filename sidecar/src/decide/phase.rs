@@ -24,8 +24,9 @@ const SURGE: f64 = 4.0;
 /// An armed valve is given at least this many times what the lane recently took without congestion, so
 /// that a capacity estimated too low cannot divert ordinary load.
 const HEADROOM: f64 = 1.1;
-/// However much is diverted, the first guess leaves the lane this share of its capacity.
-const LEAST_BESIDE: f64 = 0.3;
+/// However much is diverted, the lane is left this share of its capacity, unless it is congested. A worker that is full all the same is filled
+/// by something else: the just-in-time compiler of a cold one, a neighbour. To ease it further would only keep the lane from warming up.
+pub(crate) const LEAST_BESIDE: f64 = 0.3;
 
 /// What the controller is about, and why.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]

@@ -22,6 +22,8 @@ pub(crate) const FULL: f64 = 0.95;
 /// A diverting that costs the worker up to this share of what the keeping does is told apart from it well enough: half of
 /// that, which it may be off by, is a tenth of the whole.
 const LITTLE: f64 = 0.25;
+/// From this share on of what the lane is given it takes all of it.
+const TAKES_ALL: f64 = 0.9;
 /// A new attempt's lane is not as quick as it will be: its JVM has yet to compile the hot code.
 const WARM_UP: Duration = Duration::from_secs(5);
 /// A sensor's observation says nothing about now when it is older than this.
@@ -202,15 +204,18 @@ impl State {
         if load.age > LANE_STALE && !self.steady.for_as_long_as(told, now) {
             return;
         }
-        let beside = sight.diverted_long.times(DIVERT_COST);
-        if sight.congested.is_none() && (!diverting || beside <= sight.kept_long.times(LITTLE)) {
-            self.capacity
-                .see(sight.kept_long.plus(beside), load, now, policy);
-        }
+        let (kept, diverted) = (sight.kept_long, sight.diverted_long);
+        let beside = diverted.times(DIVERT_COST);
         let full = load.worker_cpu.is_some_and(|cpu| cpu.get() >= FULL);
+        let told_apart = !diverting || (!full && beside <= kept.times(LITTLE));
+        if sight.congested.is_none() && told_apart {
+            self.capacity.see(kept.plus(beside), load, now, policy);
+        }
+        // A lane that takes all that it is given may be able to take more: then something else fills the worker.
+        let given = self.phase.local_rate(policy, &self.capacity, now);
+        let limits = given.is_none_or(|given| kept < given.times(TAKES_ALL));
         let span = load.worker_cpu_window;
-        if diverting && full && !span.is_zero() && !sight.warming {
-            let (kept, diverted) = (sight.kept_long, sight.diverted_long);
+        if diverting && full && limits && !span.is_zero() && !sight.warming {
             self.capacity.full(kept, diverted, span, now, policy);
         }
     }

@@ -39,6 +39,8 @@ pub(super) struct Lane {
     pub(super) capacity: f64,
     /// Share of the processor that diverting one record costs, relative to processing it locally.
     pub(super) divert_cost: f64,
+    /// Share of the processor that is taken by something else than records.
+    pub(super) elsewhere: f64,
     /// Whether the engine's metrics can be read.
     pub(super) sensor: bool,
     /// Whether the source tells how many records are pending.
@@ -75,6 +77,7 @@ impl Lane {
             state,
             capacity,
             divert_cost: 0.0,
+            elsewhere: 0.0,
             sensor: true,
             tells_pending: false,
             source_rate: f64::INFINITY,
@@ -228,7 +231,7 @@ impl Lane {
         self.sensed = (self.now_ms, self.busy_ms);
         let load = LaneLoad {
             worker_cpu: Some(Share::new(
-                FIXED + (1.0 - FIXED) * (self.busy_ms - busy) / span,
+                (FIXED + (1.0 - FIXED) * (self.busy_ms - busy) / span + self.elsewhere).min(1.0),
             )),
             window: Duration::from_millis(self.now_ms - at),
             worker_cpu_window: Duration::from_millis(self.now_ms - at),

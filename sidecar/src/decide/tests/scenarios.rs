@@ -306,6 +306,18 @@ fn what_a_full_worker_takes_beside_the_diverting_tells_its_capacity() {
 }
 
 #[test]
+fn a_processor_that_something_else_fills_does_not_leave_the_lane_shut() {
+    let mut lane = armed_lane();
+    lane.divert_cost = 0.1;
+    // A compiler, say: it takes what the records leave.
+    lane.elsewhere = 0.7;
+    lane.run(30_000, |_| 2.0 * CAPACITY);
+    assert!(lane.local_rate() > 0.2 * CAPACITY, "{}", lane.local_rate());
+    let capacity = lane.state.capacity().unwrap().get();
+    assert!(capacity > 0.8 * CAPACITY, "{capacity}");
+}
+
+#[test]
 fn a_frozen_local_lane_sends_everything_to_the_cloud_within_a_second() {
     let mut lane = Lane::new(CAPACITY);
     lane.run(10_000, |_| 100_000.0);
