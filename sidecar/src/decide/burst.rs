@@ -13,7 +13,7 @@ use super::units::RecordsPerSecond;
 
 /// A share diverted up to this, over a second, does not keep a spike open. When a window fires, the lane
 /// pauses for some ten milliseconds; what finds no room meanwhile is diverted at any ordinary load.
-const TRICKLE: f64 = 0.05;
+pub(crate) const TRICKLE: f64 = 0.05;
 /// An arrival that the lane takes as a whole, although it is not below release, must stay for so long until the
 /// mode says so. Diverting has ended by then anyhow; a load that swings around the threshold comes back before.
 const SETTLED: Duration = Duration::from_secs(10);

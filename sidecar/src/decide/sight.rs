@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::burst::TRICKLE;
 use super::capacity::DIVERT_COST;
 use super::moment::Moment;
 use super::observation::LaneLoad;
@@ -211,11 +212,13 @@ impl State {
         if sight.congested.is_none() && told_apart {
             self.capacity.see(kept.plus(beside), load, now, policy);
         }
-        // A lane that takes all that it is given may be able to take more: then something else fills the worker.
+        // A lane that takes all that it is given, or for which next to nothing is left over, may be able to take more: then
+        // something else fills the worker.
         let given = self.phase.local_rate(policy, &self.capacity, now);
-        let limits = given.is_none_or(|given| kept < given.times(TAKES_ALL));
+        let limits = diverted > kept.times(TRICKLE)
+            && given.is_none_or(|given| kept < given.times(TAKES_ALL));
         let span = load.worker_cpu_window;
-        if diverting && full && limits && !span.is_zero() && !sight.warming {
+        if full && limits && !span.is_zero() && !sight.warming {
             self.capacity.full(kept, diverted, span, now, policy);
         }
     }
