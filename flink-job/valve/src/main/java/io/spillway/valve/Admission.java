@@ -44,8 +44,7 @@ final class Admission {
       bucket.refill(clock.nanos());
     }
     if (later || --untilLook <= 0) {
-      untilLook = RECORDS_PER_LOOK;
-      congested = output.congested();
+      lookAtOutput();
     }
     if (!congested && bucket.hasToken()) {
       bucket.take();
@@ -72,18 +71,26 @@ final class Admission {
     } else if (diverting && !lease.holds(clock.nanos())) {
       stop();
     }
-    untilLook = RECORDS_PER_LOOK;
-    congested = output.congested();
+    bucket.refill(clock.nanos());
+    lookAtOutput();
   }
 
   /** Charges the local rate for a record that goes local without having been asked for. */
   void charge() {
     bucket.take();
+    if (--untilLook <= 0) {
+      lookAtOutput();
+    }
   }
 
   /** Batches that may be in flight at once, by the directive in force. */
   int credits() {
     return credits;
+  }
+
+  private void lookAtOutput() {
+    untilLook = RECORDS_PER_LOOK;
+    congested = output.congested();
   }
 
   private void apply(DirectiveSlot.Lease latest) {

@@ -68,11 +68,16 @@ final class BatchReader {
     }
     untouched = false;
     remaining--;
+    eventTimeMs = peekTime();
+    offsetsAt = at;
+    return true;
+  }
+
+  /** The time of the record that is next, of which there must be one. */
+  long peekTime() {
     at = offsetsAt;
     long zigzag = varint();
-    offsetsAt = at;
-    eventTimeMs = baseTimeMs + ((zigzag >>> 1) ^ -(zigzag & 1));
-    return true;
+    return baseTimeMs + ((zigzag >>> 1) ^ -(zigzag & 1));
   }
 
   long eventTimeMs() {

@@ -91,7 +91,6 @@ final class CloudLane {
    */
   <T> boolean offer(
       T record, RecordCodec<T> codec, long eventTimeMs, WindowCounts window, int credits) {
-    mostCredits = Math.max(mostCredits, credits);
     if (!hasRoom(credits)) {
       return false;
     }
@@ -119,6 +118,7 @@ final class CloudLane {
    * batches that have come back included, is at most one more than there ever were credits.
    */
   boolean hasRoom(int credits) {
+    mostCredits = Math.max(mostCredits, credits);
     return open.count() > 0 || (inFlight < credits && unsettled.size() <= mostCredits);
   }
 

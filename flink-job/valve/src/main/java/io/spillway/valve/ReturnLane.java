@@ -16,9 +16,10 @@ final class ReturnLane {
     /**
      * Whether a record can be taken now, without waiting for anything.
      *
+     * @param timeMs its event time
      * @param restored whether it comes from restored state
      */
-    boolean hasRoom(boolean restored);
+    boolean hasRoom(long timeMs, boolean restored);
 
     /**
      * Takes the reader's current record.
@@ -77,7 +78,7 @@ final class ReturnLane {
     while (left > 0 && !returned.isEmpty()) {
       Returned next = returned.peekFirst();
       while (left > 0 && next.reader.remaining() > 0) {
-        if (!taker.hasRoom(next.batch == null)) {
+        if (!taker.hasRoom(next.reader.peekTime(), next.batch == null)) {
           return false;
         }
         next.reader.next();

@@ -76,6 +76,12 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
   private transient boolean drainScheduled;
   private transient boolean pauseScheduled;
 
+  /**
+   * A new record waits for room. What comes back leaves the local output to it, and has its share
+   * when it is gone; else that would take all room that there is, and no barrier came by.
+   */
+  private transient boolean recordWaits;
+
   /** After this nothing may be emitted any more. */
   private transient boolean finished;
 
@@ -287,7 +293,9 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
       pauseScheduled = true;
       after(PAUSE_MS, time -> pauseScheduled = false);
     }
+    recordWaits = true;
     mailbox.yield();
+    recordWaits = false;
     admission.look();
   }
 
@@ -389,8 +397,9 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
       return;
     }
     admission.look();
-    boolean congested = localOutput.congested();
-    boolean hadRoom = returns.handOn(congested ? CONGESTED_SLICE : SLICE) && !congested;
+    // While diverting is allowed, what is handed on through a congested output goes into the cloud.
+    boolean crowded = localOutput.congested() && !admission.full();
+    boolean hadRoom = returns.handOn(crowded ? CONGESTED_SLICE : SLICE) && !crowded;
     gate.release(firstUnsettled());
     if (hadRoom) {
       scheduleDrain();
@@ -406,9 +415,11 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
   private final class Returning implements ReturnLane.Taker {
 
     @Override
-    public boolean hasRoom(boolean restored) {
-      boolean cloudHasRoom = restored && cloud.hasRoom(admission.credits());
-      return localOutput.available() && (cloudHasRoom || !admission.full());
+    public boolean hasRoom(long timeMs, boolean restored) {
+      boolean cloudHasRoom =
+          restored && divertible(books.at(timeMs)) && cloud.hasRoom(admission.credits());
+      boolean localHasRoom = !admission.full() && !recordWaits;
+      return localOutput.available() && (cloudHasRoom || localHasRoom);
     }
 
     @Override

@@ -111,6 +111,31 @@ class AdmissionTest {
     assertThat(kept).isLessThan(8);
   }
 
+  @Test
+  void theOutputIsLookedAtForReturnedRecordsToo() {
+    FakeOutput output = new FakeOutput();
+    Admission admission = admission(Double.POSITIVE_INFINITY, output);
+    admission.staysLocal();
+    output.congested = true;
+    int returned = 0;
+    while (!admission.full() && returned < 100) {
+      admission.charge();
+      returned++;
+    }
+    assertThat(returned).isLessThanOrEqualTo(8);
+  }
+
+  @Test
+  void lookingWithoutARecordBringsTheLocalRateUpToDate() {
+    Admission admission = admission(1_000);
+    while (admission.staysLocal()) {
+      // What is in the bucket is spent.
+    }
+    clock.advance(Duration.ofMillis(10));
+    admission.look();
+    assertThat(admission.staysLocal()).isTrue();
+  }
+
   private Admission admission(double rate) {
     return admission(rate, new FakeOutput());
   }

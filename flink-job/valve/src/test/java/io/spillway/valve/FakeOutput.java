@@ -1,10 +1,15 @@
 package io.spillway.valve;
 
+import java.util.function.BooleanSupplier;
+
 /** A local output that is as full as the test says. */
 final class FakeOutput implements LocalOutput {
 
   boolean congested;
   boolean available = true;
+
+  /** Another reason to be congested. */
+  BooleanSupplier congestedWhen = () -> false;
 
   /** At the so manieth look from now on there is room; 0 if it stays as it is. */
   int looksUntilRoom;
@@ -20,7 +25,7 @@ final class FakeOutput implements LocalOutput {
     if (looksUntilRoom > 0 && --looksUntilRoom == 0) {
       congested = false;
     }
-    return congested;
+    return congested || congestedWhen.getAsBoolean();
   }
 
   @Override

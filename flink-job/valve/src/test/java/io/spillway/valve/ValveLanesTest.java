@@ -275,6 +275,26 @@ class ValveLanesTest {
   }
 
   @Test
+  void aRecordThatWaitsForRoomDoesNotWaitForAllThatComesBack() throws Exception {
+    try (ValveHarness valve = ValveHarness.open()) {
+      valve.divertAll(1);
+      for (int i = 0; i < 100; i++) {
+        valve.record("r" + i, i);
+      }
+      FakeSender.Sent sent = valve.sealed();
+      long start = valve.flink.getProcessingTime();
+      // The lane takes eight records in the time after which is looked again.
+      valve.localOutput.congestedWhen =
+          () -> valve.local().size() >= 8 * ((valve.flink.getProcessingTime() - start) / 2);
+      sent.refuse();
+      valve.mails().direct(0, true, 0, 60_000);
+      valve.recordWhileTimePasses("a", 100, Duration.ofMillis(1));
+
+      assertThat(valve.local()).contains("a").hasSizeLessThan(16);
+    }
+  }
+
+  @Test
   void whoWaitsForRoomWaitsNoLongerThanTheLease() throws Exception {
     try (ValveHarness valve = ValveHarness.open(oneRecordABatch())) {
       valve.direct(0, true, 1, 1_000).record("a", 1);

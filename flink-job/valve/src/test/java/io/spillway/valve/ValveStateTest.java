@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.spillway.valve.ValveCounters.Count;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -134,6 +135,72 @@ class ValveStateTest {
       assertThat(valve.sealed().batch().items())
           .extracting("text")
           .containsExactly("r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "c");
+    }
+  }
+
+  @Test
+  void aCongestedOutputDoesNotSlowRestoredRecordsOnTheirWayIntoTheCloud() throws Exception {
+    OperatorSubtaskState state;
+    try (ValveHarness valve = ValveHarness.open()) {
+      valve.divertAll(8);
+      for (int i = 0; i < 300; i++) {
+        valve.record("r" + i, i);
+      }
+      state = valve.checkpoint(1);
+    }
+    Configuration options = TestConfig.options();
+    options.set(ValveOptions.BATCH_MAX_RECORDS, 100);
+    try (ValveHarness valve = ValveHarness.restore(options, state)) {
+      valve.localOutput.congested = true;
+      // No time passes.
+      valve.divertAll(8).mails();
+
+      assertThat(valve.sender.sent).hasSize(3);
+      assertThat(valve.local()).isEmpty();
+    }
+  }
+
+  @Test
+  void restoredRecordsThatMayNotBeDivertedDoNotFillACongestedOutput() throws Exception {
+    OperatorSubtaskState state;
+    try (ValveHarness valve = ValveHarness.open()) {
+      state = valve.divertAll(8).record("a", 1).record("b", 1_001).checkpoint(1);
+    }
+    try (ValveHarness valve = ValveHarness.restore(state)) {
+      valve.localOutput.congested = true;
+      valve.divertAll(8).watermark(999).mails();
+      assertThat(valve.local()).isEmpty();
+
+      valve.localOutput.congested = false;
+      valve.pass(Duration.ofMillis(2));
+      assertThat(valve.local()).containsExactly("a");
+      assertThat(valve.sealed().batch().items()).extracting("text").containsExactly("b");
+    }
+  }
+
+  @Test
+  void restoredRecordsTakeTheCreditsOfALaterDirective() throws Exception {
+    OperatorSubtaskState state;
+    try (ValveHarness valve = ValveHarness.open()) {
+      valve.divertAll(8);
+      for (int i = 0; i < 6; i++) {
+        valve.record("r" + i, i);
+      }
+      state = valve.checkpoint(1);
+    }
+    try (ValveHarness valve = ValveHarness.restore(oneRecordBatches(), state)) {
+      valve.localOutput.congested = true;
+      valve.divertAll(1).mails();
+      valve.sender.last().refuse();
+      valve.pass(Duration.ofMillis(2));
+      valve.sender.last().refuse();
+      valve.pass(Duration.ofMillis(2));
+      // Two have come back, behind those that wait: as much as is held with a single credit.
+      assertThat(valve.sender.sent).hasSize(2);
+
+      valve.divertAll(8).pass(Duration.ofMillis(2));
+      assertThat(valve.sender.sent).hasSize(6);
+      assertThat(valve.local()).isEmpty();
     }
   }
 
