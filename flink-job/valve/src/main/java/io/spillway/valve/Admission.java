@@ -83,6 +83,11 @@ final class Admission {
     }
   }
 
+  /** When the lease in force ends, on the monotonic clock. */
+  long leaseEnds() {
+    return lease.expiresNanos();
+  }
+
   /** Batches that may be in flight at once, by the directive in force. */
   int credits() {
     return credits;

@@ -9,7 +9,7 @@ import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
  *
  * @param localRate records per second that this subtask may keep; infinite for no limit
  * @param divert whether records may be diverted at all
- * @param credits batches that may be unsettled at once, 0 to 1024
+ * @param credits batches that may be in flight at once, 0 to 1024
  * @param leaseMs how long it holds after its arrival, 1 to 60 000
  * @param mode {@code local}, {@code armed} or {@code burst}
  * @param reason one sentence for people

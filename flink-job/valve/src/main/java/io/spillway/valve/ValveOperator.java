@@ -11,6 +11,7 @@ import javax.annotation.Nullable;
 import org.apache.flink.api.common.TaskInfo;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.metrics.MetricGroup;
+import org.apache.flink.runtime.metrics.TimerGauge;
 import org.apache.flink.runtime.state.StateInitializationContext;
 import org.apache.flink.runtime.state.StateSnapshotContext;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
@@ -75,6 +76,7 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
 
   private transient boolean drainScheduled;
   private transient boolean pauseScheduled;
+  private transient TimerGauge backPressured;
 
   /**
    * A new record waits for room. What comes back leaves the local output to it, and has its share
@@ -121,6 +123,12 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
     directives = new DirectiveSlot(wiring.clock().nanos());
     clock = new CoarseClock(wiring.clock(), wiring.recordsPerClockReading());
     admission = new Admission(directives, clock, localOutput);
+    backPressured =
+        getContainingTask()
+            .getEnvironment()
+            .getMetricGroup()
+            .getIOMetricGroup()
+            .getSoftBackPressuredTimePerSecond();
     cloudLatency = LaneLatency.of(Lane.CLOUD, config.latencyOffsetMs(), config.latencyLog());
     returns = new ReturnLane(new Returning(), this::returnedWhole);
     cloud =
@@ -253,6 +261,7 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
    * task could not divert what comes after it, however much the cloud can take.
    */
   private boolean staysLocal(T record, long time, WindowCounts window) throws Exception {
+    long waitsUntil = 0;
     while (!admission.staysLocal()) {
       if (!divertible(window)) {
         return true;
@@ -262,7 +271,13 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
         return false;
       }
       boolean fits = cloud.hasRoom(admission.credits()) && !returns.hasRestored();
-      if (fits || !admission.full()) {
+      // Without any credits none comes back either.
+      if (fits || !admission.full() || admission.credits() == 0) {
+        return true;
+      }
+      if (waitsUntil == 0) {
+        waitsUntil = admission.leaseEnds();
+      } else if (clock.nanos() - waitsUntil >= 0) {
         return true;
       }
       pause();
@@ -294,8 +309,14 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
       after(PAUSE_MS, time -> pauseScheduled = false);
     }
     recordWaits = true;
-    mailbox.yield();
-    recordWaits = false;
+    // For Flink that is back-pressure: among others, no split is idle meanwhile.
+    backPressured.markStart();
+    try {
+      mailbox.yield();
+    } finally {
+      backPressured.markEnd();
+      recordWaits = false;
+    }
     admission.look();
   }
 

@@ -307,6 +307,34 @@ class ValveLanesTest {
   }
 
   @Test
+  void whoWaitsForRoomWaitsNoLongerAlthoughTheLeaseIsRenewed() throws Exception {
+    try (ValveHarness valve = ValveHarness.open(oneRecordABatch())) {
+      valve.direct(0, true, 1, 1_000).record("a", 1);
+      valve.localOutput.congested = true;
+      valve
+          .flink
+          .getProcessingTimeService()
+          .registerTimer(
+              valve.flink.getProcessingTime() + 500, time -> valve.direct(0, true, 1, 60_000));
+      long start = valve.clock.millis();
+      valve.recordWhileTimePasses("b", 2, Duration.ofMillis(10));
+
+      assertThat(valve.local()).containsExactly("b");
+      assertThat(valve.clock.millis() - start).isBetween(1_000L, 1_050L);
+    }
+  }
+
+  @Test
+  void withoutAnyCreditsNobodyWaitsForOne() throws Exception {
+    try (ValveHarness valve = ValveHarness.open(oneRecordABatch())) {
+      valve.divertAll(0).localOutput.congested = true;
+      valve.record("a", 1);
+
+      assertThat(valve.local()).containsExactly("a");
+    }
+  }
+
+  @Test
   void aDirectiveThatForbidsDivertingEndsTheWaitForRoom() throws Exception {
     try (ValveHarness valve = ValveHarness.open(oneRecordABatch())) {
       valve.divertAll(1).record("a", 1);
