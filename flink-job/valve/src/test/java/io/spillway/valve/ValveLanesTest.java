@@ -328,9 +328,11 @@ class ValveLanesTest {
   void withoutAnyCreditsNobodyWaitsForOne() throws Exception {
     try (ValveHarness valve = ValveHarness.open(oneRecordABatch())) {
       valve.divertAll(0).localOutput.congested = true;
-      valve.record("a", 1);
+      long start = valve.clock.millis();
+      valve.recordWhileTimePasses("a", 1, Duration.ofMillis(10));
 
       assertThat(valve.local()).containsExactly("a");
+      assertThat(valve.clock.millis()).isEqualTo(start);
     }
   }
 
