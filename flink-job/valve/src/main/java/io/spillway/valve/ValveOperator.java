@@ -258,7 +258,8 @@ final class ValveOperator<T> extends AbstractStreamOperator<T>
   /**
    * Puts a record into the open batch, or says that it stays local. If neither lane has room, it
    * waits for whichever has some first: were it given to a local output that nothing leaves, the
-   * task could not divert what comes after it, however much the cloud can take.
+   * task could not divert what comes after it, however much the cloud can take. But no longer than
+   * the lease that it found, for barriers wait as well.
    */
   private boolean staysLocal(T record, long time, WindowCounts window) throws Exception {
     long waitsUntil = 0;
